@@ -1,0 +1,1 @@
+"""Stand-ins for the upstreams: seeded servers that the demo and the tests record against."""
