@@ -1,0 +1,126 @@
+"""What a writer holds between two commits, and the rows it becomes; no SQL is run here."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wiretape_protocols import IDENTITY, Codec, CodecKind, Decoded, Opcode, Role
+from wiretape_store.chunks import RAW, Entry
+from wiretape_store.records import End, Event, Handshake
+
+Row = tuple[int | None, ...]
+
+
+@dataclass(slots=True)
+class NewMessage:
+    """A message to store. Not frozen, because one is made for every message on the wire."""
+
+    seq: int
+    """Counts the session's messages from 0; a number may be left out, never come twice."""
+    from_client: bool
+    opcode: Opcode
+    at_us: int
+    """Microseconds since the session's start."""
+    wire: bytes
+    decoded: Decoded
+    """What `wiretape_protocols.decode` made of `wire`."""
+    role: Role
+    method: str = ""
+    answers: int | None = None
+    stream: str = ""
+    deflated: bool = False
+    redacted: bytes | None = None
+    """The payload with tokens in place of secrets; then neither `wire` nor `decoded` is stored."""
+
+
+@dataclass(slots=True)
+class LiveSession:
+    """A session being recorded: what it has so far, and what the next commit is to add."""
+
+    next_seq: int = 0
+    next_event: int = 0
+    messages: list[NewMessage] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    handshake: Handshake | None = None
+    """The handshake as it is to be from now on, where it has changed."""
+    end: tuple[int, End] | None = None
+    """When and how it ended."""
+    last_at_us: int = 0
+    """Of what the commits so far have stored."""
+
+    def event_rows(self, session_id: int) -> list[dict[str, Any]]:
+        """Make the rows of table `event` for the events that wait."""
+        return [
+            {
+                "session_id": session_id,
+                "ordinal": ordinal,
+                "after_seq": event.after_seq,
+                "at_us": event.at_us,
+                "from_client": int(event.from_client),
+                "kind": event.kind.value,
+                "data": event.data,
+            }
+            for ordinal, event in enumerate(self.events, self.next_event)
+        ]
+
+    def counter_row(self, session_id: int) -> dict[str, int]:
+        """Say by how much the session's counters grow with what waits."""
+        from_client = sum(message.from_client for message in self.messages)
+        return {
+            "session": session_id,
+            "last": self.latest_at_us(),
+            "more_messages_from_client": from_client,
+            "more_messages_from_upstream": len(self.messages) - from_client,
+            "more_exchanges": sum(
+                message.role is Role.ANSWER and message.answers is not None for message in self.messages
+            ),
+            "more_pushes": sum(message.role is Role.PUSH for message in self.messages),
+            "more_wire_bytes": sum(len(message.wire) for message in self.messages),
+        }
+
+    def latest_at_us(self) -> int:
+        """Tell the time of the last message or event, those that wait included."""
+        times = (waiting[-1].at_us for waiting in (self.messages, self.events) if waiting)
+        return max(self.last_at_us, *times, 0)
+
+    def committed(self) -> None:
+        """Drop what waits: it is stored."""
+        self.last_at_us = self.latest_at_us()
+        self.next_event += len(self.events)
+        self.messages.clear()
+        self.events.clear()
+        self.handshake = None
+
+
+def message_rows(session_id: int, messages: Iterable[NewMessage], ids: Mapping[str, int]) -> list[Row]:
+    """Make the rows of table `message`, in the order of its columns; `ids` numbers the names."""
+    # sqlite3 binds exact ints several times quicker than bools and enums.
+    return [
+        (
+            session_id,
+            message.seq,
+            message.at_us,
+            1 if message.from_client else 0,
+            message.opcode._value_,
+            message.role._value_,
+            ids[message.method] if message.method else None,
+            message.answers,
+            ids[message.stream] if message.stream else None,
+            len(message.wire),
+            1 if message.deflated else 0,
+            0 if message.redacted is None else 1,
+        )
+        for message in messages
+    ]
+
+
+def entries(messages: Iterable[NewMessage], ids: Mapping[Codec, int]) -> Iterator[tuple[int, Entry]]:
+    """Say what a hot chunk holds of each message: the wire's bytes, or what redaction left."""
+    for message in messages:
+        codec = message.decoded.codec
+        if message.redacted is not None:
+            yield message.seq, (ids[codec], message.redacted)
+        elif codec.kind is CodecKind.IDENTITY:
+            yield message.seq, (ids[IDENTITY], message.wire)
+        else:
+            yield message.seq, (RAW, message.wire)

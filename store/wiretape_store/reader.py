@@ -1,0 +1,189 @@
+"""
+Reading a store, also while a recorder writes to it. Nothing here changes the store.
+
+Each call sees the store as it is at that moment. `messages` reads chunk by chunk and sees what was
+added in between; it holds no more than one chunk and blocks nobody while its caller takes its time.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Select, func, select
+
+from wiretape_store import recording_rows
+from wiretape_store.errors import UnknownRecordingError, UnknownSessionError
+from wiretape_store.message_reader import MessageReader
+from wiretape_store.opening import open_for_reading, path_of
+from wiretape_store.records import Event, EventKind, Message, Recording, Session
+from wiretape_store.schema import chunk, event, recording, session, upstream
+from wiretape_store.session_rows import is_without_recorder, session_of, upstream_of
+
+_DIGITS = 18
+"""Of a number that SQLite can hold."""
+
+_UPSTREAM = (
+    upstream.c.id.label("upstream_id"),
+    upstream.c.recording_id,
+    upstream.c.name,
+    upstream.c.protocol,
+    upstream.c.url,
+    upstream.c.listen,
+)
+_SESSIONS = (
+    select(
+        session,
+        *_UPSTREAM[2:],
+        recording.c.name.label("recording"),
+        recording.c.ended_at_us.label("recording_ended_at_us"),
+        recording.c.host,
+        recording.c.pid,
+        recording.c.born,
+    )
+    .join(upstream, upstream.c.id == session.c.upstream_id)
+    .join(recording, recording.c.id == upstream.c.recording_id)
+    .order_by(session.c.id)
+)
+
+
+class StoreReader:
+    """Reads one store, in one thread at a time; a context manager."""
+
+    redaction_key: bytes
+    """Made with the store: equal secrets become equal tokens in all of its recordings."""
+
+    def __init__(self, url: str) -> None:
+        """Open the store at `url`, a path or a URL of SQLAlchemy. Raises MissingStoreError."""
+        self._database = open_for_reading(path_of(url))
+        self._messages = MessageReader(self._database)
+        try:
+            with self._reading() as connection:
+                self.redaction_key = recording_rows.redaction_key(connection)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; iterators of it end with an error."""
+        self._database.close()
+
+    @property
+    def path(self) -> str:
+        """Where the store is."""
+        return str(self._database.path)
+
+    def recordings(self) -> list[Recording]:
+        """All recordings, oldest first."""
+        with self._reading() as connection:
+            upstreams = connection.execute(select(*_UPSTREAM).order_by(upstream.c.id)).all()
+            return [
+                Recording(
+                    id=f"r{row.id}",
+                    name=row.name,
+                    started_at_us=row.started_at_us,
+                    ended_at_us=row.ended_at_us,
+                    upstreams=tuple(upstream_of(each) for each in upstreams if each.recording_id == row.id),
+                )
+                for row in connection.execute(select(recording).order_by(recording.c.id))
+            ]
+
+    def recording(self, what: str) -> Recording:
+        """Find a recording by its name, or else by its id `r3`. Raises UnknownRecordingError."""
+        recordings = self.recordings()
+        for found in recordings:
+            if found.name == what:
+                return found
+        for found in recordings:
+            if found.id == what:
+                return found
+        raise UnknownRecordingError(self.path, what, [each.name for each in reversed(recordings)])
+
+    def sessions(self, what: str | None = None) -> list[Session]:
+        """
+        The sessions of the store, of a recording (name or id), or the one session `s12`.
+
+        In the order in which they began. Raises UnknownRecordingError.
+        """
+        if what is None:
+            return self._sessions(_SESSIONS)
+        try:
+            wanted = int(self.recording(what).id[1:])
+        except UnknownRecordingError:
+            try:
+                return [self.session(what)]
+            except UnknownSessionError:
+                pass
+            raise
+        return self._sessions(_SESSIONS.where(recording.c.id == wanted))
+
+    def session(self, session_id: str) -> Session:
+        """Find a session by its id `s12`. Raises UnknownSessionError."""
+        found = self._sessions(_SESSIONS.where(session.c.id == self._number(session_id)))
+        if not found:
+            raise UnknownSessionError(self.path, session_id)
+        return found[0]
+
+    def messages(self, session_id: str, first_seq: int = 0) -> Iterator[Message]:
+        """The messages of a session in order, from `first_seq` on. Raises UnknownSessionError."""
+        self.session(session_id)
+        return self._messages.read(self._number(session_id), first_seq)
+
+    def message(self, session_id: str, seq: int) -> Message:
+        """One message of a session. Raises UnknownSessionError when the session has no such number."""
+        found = self._messages.read_one(self._number(session_id), seq)
+        if found is None:
+            raise UnknownSessionError(self.path, session_id, seq)
+        return found
+
+    def events(self, session_id: str) -> list[Event]:
+        """What else happened in a session, in order. Raises UnknownSessionError."""
+        self.session(session_id)
+        number = self._number(session_id)
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(event).where(event.c.session_id == number).order_by(event.c.ordinal)
+            )
+            return [
+                Event(row.after_seq, row.at_us, bool(row.from_client), EventKind(row.kind), row.data)
+                for row in rows
+            ]
+
+    def stored_bytes(self, session_id: str) -> int:
+        """
+        How many bytes the messages of a session are packed into; rows and indexes are not counted.
+
+        Raises UnknownSessionError.
+        """
+        self.session(session_id)
+        packed = select(func.coalesce(func.sum(func.length(chunk.c.data)), 0))
+        with self._reading() as connection:
+            return int(
+                connection.execute(packed.where(chunk.c.session_id == self._number(session_id))).scalar_one()
+            )
+
+    def _sessions(self, query: Select[Any]) -> list[Session]:
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        if any(is_without_recorder(row) for row in rows):
+            # The recorder may have ended them properly after we read and before it was gone.
+            with self._reading() as connection:
+                rows = connection.execute(query).all()
+        return [session_of(row) for row in rows]
+
+    def _number(self, session_id: str) -> int:
+        number = session_id.removeprefix("s")
+        if number == session_id or not (number.isascii() and number.isdigit()) or len(number) > _DIGITS:
+            raise UnknownSessionError(self.path, session_id)
+        return int(number)
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._database.transaction("reading", writes=False)

@@ -1,0 +1,84 @@
+"""The statements about whole recordings: naming, beginning, ending, and tidying up after the dead."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from sqlalchemy import Connection, insert, select, update
+
+from wiretape_store.errors import RecordingExistsError
+from wiretape_store.recorder_process import RecorderProcess
+from wiretape_store.records import EndKind, Recording, Upstream, UpstreamSpec
+from wiretape_store.schema import meta, recording, session, upstream
+
+
+def redaction_key(connection: Connection) -> bytes:
+    """Read the key that was made with the store."""
+    return bytes(connection.execute(select(meta.c.value).where(meta.c.key == "redaction_key")).scalar_one())
+
+
+def free_name(connection: Connection, path: str, asked: str | None, now_us: int) -> str:
+    """Say what a new recording is called. Raises RecordingExistsError for a name that is taken."""
+    if asked is not None:
+        if _is_taken(connection, asked):
+            raise RecordingExistsError(path, asked)
+        return asked
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us)
+    stem = moment.strftime("%Y-%m-%d-%H%M%S")
+    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    return next(name for name in names if not _is_taken(connection, name))
+
+
+def insert_recording(
+    connection: Connection,
+    name: str,
+    started_at_us: int,
+    process: RecorderProcess,
+    upstreams: Sequence[UpstreamSpec],
+) -> Recording:
+    """Insert a recording and its upstreams."""
+    begun = {
+        "name": name,
+        "started_at_us": started_at_us,
+        "host": process.host,
+        "pid": process.pid,
+        "born": process.born,
+    }
+    recording_id = connection.execute(insert(recording).returning(recording.c.id), begun).scalar_one()
+    inserted = []
+    for spec in upstreams:
+        columns = {"name": spec.name, "protocol": spec.protocol, "url": spec.url, "listen": spec.listen}
+        row = {"recording_id": recording_id, **columns}
+        upstream_id = connection.execute(insert(upstream).returning(upstream.c.id), row).scalar_one()
+        inserted.append(Upstream(id=upstream_id, **columns))
+    return Recording(f"r{recording_id}", name, started_at_us, None, tuple(inserted))
+
+
+def end_recording(connection: Connection, recording_id: str, ended_at_us: int) -> None:
+    """Set the time at which a recording, given as `r3`, ended."""
+    ended = update(recording).where(recording.c.id == int(recording_id.removeprefix("r")))
+    connection.execute(ended, {"ended_at_us": ended_at_us})
+
+
+def mark_interrupted(connection: Connection) -> None:
+    """End the sessions whose recorder can no longer do it; their last sign of life was their end."""
+    still_open = (
+        select(session.c.id, recording.c.ended_at_us, recording.c.host, recording.c.pid, recording.c.born)
+        .join(upstream, upstream.c.id == session.c.upstream_id)
+        .join(recording, recording.c.id == upstream.c.recording_id)
+        .where(session.c.end_kind.is_(None))
+    )
+    for session_id, ended_at_us, *process in connection.execute(still_open).all():
+        if ended_at_us is None and RecorderProcess(*process).may_be_alive():
+            continue
+        connection.execute(
+            update(session)
+            .where(session.c.id == session_id)
+            .values(
+                end_kind=EndKind.INTERRUPTED.value, ended_at_us=session.c.started_at_us + session.c.last_at_us
+            )
+        )
+
+
+def _is_taken(connection: Connection, name: str) -> bool:
+    return connection.scalar(select(recording.c.id).where(recording.c.name == name)) is not None

@@ -1,0 +1,159 @@
+"""What readers of a store get back: frozen records, never rows."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wiretape_protocols import Codec, Opcode, Role
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in the order of the wire, names as they were spelled."""
+
+
+class EndKind(StrEnum):
+    """How a session ended."""
+
+    CLOSED = "closed"
+    """A close frame passed; `code` and `reason` are its own."""
+    EOF = "eof"
+    """TCP ended without a close frame."""
+    REFUSED = "refused"
+    """The upstream answered the handshake with a status other than 101; `code` is that status."""
+    UNREACHABLE = "unreachable"
+    """No connection to the upstream; `reason` says why."""
+    INTERRUPTED = "interrupted"
+    """The recorder ended first."""
+    OPEN = "open"
+    """Still being recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a session, and which side began it (None where neither did or nobody can tell)."""
+
+    kind: EndKind
+    from_client: bool | None = None
+    code: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """An upstream as the user named it, and the address (`host:port`) where its listener is."""
+
+    name: str
+    protocol: str
+    url: str
+    listen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An upstream of one recording."""
+
+    id: int
+    name: str
+    protocol: str
+    url: str
+    listen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The sessions of one run of the recorder; times are microseconds since 1970, UTC."""
+
+    id: str
+    """`r` and a number."""
+    name: str
+    started_at_us: int
+    ended_at_us: int | None
+    upstreams: tuple[Upstream, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The opening handshake as it passed; header values that are secret hold tokens."""
+
+    target: str
+    """Path and query as the client asked the listener for."""
+    request_headers: Headers
+    status: int | None = None
+    """None where the upstream never answered."""
+    response_headers: Headers = ()
+    body: bytes = b""
+    """Of a refused handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One client connection to one upstream."""
+
+    id: str
+    """`s` and a number."""
+    recording: str
+    """The recording's name."""
+    upstream: Upstream
+    number: int
+    """Counts the upstream's sessions within the recording, from 0: the nth connection."""
+    started_at_us: int
+    ended_at_us: int | None
+    handshake: Handshake
+    messages_from_client: int
+    messages_from_upstream: int
+    exchanges: int
+    pushes: int
+    wire_bytes: int
+    """Sum of the messages' bytes as they crossed the wire."""
+    end: End
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One WebSocket message of a session."""
+
+    seq: int
+    """Counts the session's messages in both directions, from 0, in the order of the wire."""
+    from_client: bool
+    opcode: Opcode
+    at_us: int
+    """Microseconds since the session's start."""
+    wire: bytes
+    """The exact bytes, after the WebSocket framing and permessage-deflate are undone."""
+    payload: bytes
+    """The decoded bytes: what `codec` unpacks `wire` to."""
+    codec: Codec
+    role: Role
+    method: str
+    answers: int | None
+    stream: str
+    deflated: bool = False
+    """It crossed the wire under permessage-deflate (RFC 7692)."""
+    redacted: bool = False
+    """A secret was replaced by a token: `wire` is packed anew from `payload`."""
+
+
+class EventKind(StrEnum):
+    """What else happened on a connection, between its messages."""
+
+    PING = "ping"
+    PONG = "pong"
+    CLOSE = "close"
+    FRAGMENTS = "fragments"
+    """The message before came in fragments; `data` is their sizes in decimal, separated by commas."""
+    VIOLATION = "violation"
+    """Bytes that are not WebSocket; `data` says what was wrong. Everything after is not read."""
+    UNDECODABLE = "undecodable"
+    """The message before could not be decoded and is opaque; `data` says why."""
+    GAP = "gap"
+    """Traffic passed that could not be stored; `data` says how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something on the wire that is not a message."""
+
+    after_seq: int
+    """The number of the message before it, -1 for none."""
+    at_us: int
+    from_client: bool
+    kind: EventKind
+    data: bytes

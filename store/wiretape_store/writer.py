@@ -1,0 +1,287 @@
+"""
+Writing a store: sessions, messages and events as they come, durable at each commit.
+
+What is added waits in memory until the next commit, which stores all of it or nothing. The caller
+keeps the time: it commits when `next_commit_at_us` has come, and settles when nothing waits.
+"""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy.dialects import sqlite
+
+from wiretape_store import pending, recording_rows
+from wiretape_store.chunks import Packer, runs
+from wiretape_store.names import CodecIds, NameIds
+from wiretape_store.opening import Synchronous, open_for_writing, path_of
+from wiretape_store.pending import LiveSession, NewMessage
+from wiretape_store.recorder_process import RecorderProcess
+from wiretape_store.records import End, EndKind, Event, Handshake, Recording, UpstreamSpec
+from wiretape_store.schema import event, message, session
+from wiretape_store.session_rows import end_values, handshake_values
+from wiretape_store.settling import CHUNK_INSERT, Settler
+
+COMMIT_INTERVAL_US = 50_000
+BUSY_MESSAGES = 1000
+"""A commit of more messages than this says that the writer is busy; settling can wait."""
+BACKLOG_BYTES = 32 * 1024 * 1024
+"""It cannot wait any longer when so much is unsettled."""
+
+_MESSAGE_INSERT = str(insert(message).compile(dialect=sqlite.dialect(paramstyle="qmark")))
+_COUNTED = ("messages_from_client", "messages_from_upstream", "exchanges", "pushes", "wire_bytes")
+_SESSION = session.c.id == bindparam("session")
+
+
+class StoreWriter:
+    """
+    Writes to one store, in one thread at a time. Several writers may share a store.
+
+    After a StoreError from a commit nothing of it is stored and everything still waits: the next
+    commit tries again, `discard` gives up on the messages, `abandon` on the store.
+    """
+
+    redaction_key: bytes
+    """Made with the store: equal secrets become equal tokens in all of its recordings."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock_us: Callable[[], int],
+        commit_interval_us: int = COMMIT_INTERVAL_US,
+        synchronous: str = Synchronous.FULL,
+        process: RecorderProcess | None = None,
+    ) -> None:
+        """
+        Open the store at `url`, a path or a URL of SQLAlchemy, or create it there.
+
+        `clock_us` tells microseconds since 1970, UTC. `process` is who records, this process unless
+        said otherwise. Sessions that a dead recorder left open are marked as interrupted.
+        """
+        self._clock_us = clock_us
+        self._commit_interval_us = commit_interval_us
+        self._process = process or RecorderProcess.current()
+        self._database = open_for_writing(path_of(url), synchronous)
+        self._packer = Packer()
+        self._name_ids = NameIds(self._database.connection)
+        self._codec_ids = CodecIds(self._database.connection)
+        self._settler = Settler(self._database, self._packer, self._codec_ids)
+        self._live: dict[int, LiveSession] = {}
+        self._waiting: dict[int, LiveSession] = {}
+        """Those of `_live` that the next commit has something to store of."""
+        self._due_at_us: int | None = None
+        self._open_recordings: list[str] = []
+        try:
+            with self._database.transaction("opening", writes=True) as connection:
+                self.redaction_key = recording_rows.redaction_key(connection)
+                recording_rows.mark_interrupted(connection)
+                self._settler.take_over(connection)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> str:
+        """Where the store is."""
+        return str(self._database.path)
+
+    @property
+    def next_commit_at_us(self) -> int | None:
+        """When what waits is due to be stored; None when nothing waits."""
+        return self._due_at_us
+
+    def begin_recording(self, name: str | None, upstreams: Sequence[UpstreamSpec]) -> Recording:
+        """
+        Begin a recording, durable at once; without a name it is named after the time.
+
+        Raises RecordingExistsError for a name that is taken.
+        """
+        now_us = self._clock_us()
+        with self._database.transaction("beginning a recording", writes=True) as connection:
+            free = recording_rows.free_name(connection, self.path, name, now_us)
+            begun = recording_rows.insert_recording(connection, free, now_us, self._process, upstreams)
+        self._open_recordings.append(begun.id)
+        return begun
+
+    def end_recording(self, recording_id: str) -> None:
+        """Commit, and mark a recording as ended. Sessions of it without an end are interrupted."""
+        self.commit()
+        with self._database.transaction("ending a recording", writes=True) as connection:
+            recording_rows.end_recording(connection, recording_id, self._clock_us())
+        self._open_recordings.remove(recording_id)
+
+    def begin_session(self, upstream_id: int, started_at_us: int, handshake: Handshake) -> int:
+        """Begin a session, durable at once, and return the number that the other methods take."""
+        taken = select(func.count()).where(session.c.upstream_id == upstream_id).select_from(session)
+        values: dict[str, Any] = {
+            "upstream_id": upstream_id,
+            "started_at_us": started_at_us,
+            "last_at_us": 0,
+            **handshake_values(handshake),
+            **dict.fromkeys(_COUNTED, 0),
+        }
+        with self._database.transaction("beginning a session", writes=True) as connection:
+            values["number"] = connection.scalar(taken)
+            session_id: int = connection.execute(insert(session).returning(session.c.id), values).scalar_one()
+        self._live[session_id] = LiveSession()
+        return session_id
+
+    def update_handshake(self, session_id: int, handshake: Handshake) -> None:
+        """Replace what is stored of the handshake, when the upstream has answered it."""
+        self._await_commit(session_id).handshake = handshake
+
+    def add(self, session_id: int, new: NewMessage) -> None:
+        """Add a session's next message. Its number must be greater than those before."""
+        live = self._await_commit(session_id)
+        if new.seq < live.next_seq:
+            text = f"message {new.seq} of session s{session_id} comes after message {live.next_seq - 1}"
+            raise ValueError(text)
+        live.next_seq = new.seq + 1
+        live.messages.append(new)
+
+    def add_event(self, session_id: int, new: Event) -> None:
+        """Add what happened after the messages so far."""
+        self._await_commit(session_id).events.append(new)
+
+    def end_session(self, session_id: int, ended_at_us: int, end: End) -> None:
+        """End a session: nothing more may be added."""
+        self._await_commit(session_id).end = (ended_at_us, end)
+
+    def commit_if_due(self) -> None:
+        """Commit when what waits has waited for the commit interval."""
+        if self._due_at_us is None:
+            return
+        # Also when the clock has been set back: what waits must not wait for it to come round again.
+        if not self._due_at_us - self._commit_interval_us <= self._clock_us() < self._due_at_us:
+            self.commit()
+
+    def commit(self) -> None:
+        """Store all that waits, durably. Also settles a little, unless there is too much to do."""
+        if not self._waiting:
+            return
+        waiting = self._waiting
+        self._due_at_us = self._clock_us() + self._commit_interval_us
+        try:
+            with self._database.transaction("storing messages", writes=True) as connection:
+                sizes = self._store(connection, waiting)
+        except BaseException:
+            self._forget_ids()
+            raise
+        self._waiting, self._due_at_us = {}, None
+        written = 0
+        for session_id, live in waiting.items():
+            written += len(live.messages)
+            ended = live.end is not None
+            self._settler.note(session_id, len(live.messages), sizes[session_id], ended=ended)
+            live.committed()
+            if ended:
+                del self._live[session_id]
+        self._settle_after(written)
+
+    def settle(self) -> bool:
+        """
+        Use a pause: pack some of what is stored for good. False when there is nothing worth it.
+
+        Takes some 15 ms; to be called when no message waits. Without it the store is as complete,
+        and settling catches up when the backlog is full and at the end.
+        """
+        return self._settler.step()
+
+    def discard(self) -> int:
+        """Forget the messages and events that wait, and say how many messages those were."""
+        lost = 0
+        for live in self._waiting.values():
+            lost += len(live.messages)
+            live.messages.clear()
+            live.events.clear()
+        return lost
+
+    def close(self) -> None:
+        """Store and settle everything, end what is open as interrupted, and close the store."""
+        try:
+            now_us = self._clock_us()
+            for session_id, live in self._live.items():
+                if live.end is None:
+                    self.end_session(session_id, now_us, End(EndKind.INTERRUPTED))
+            self.commit()
+            for recording_id in list(self._open_recordings):
+                self.end_recording(recording_id)
+            while self.settle():
+                pass
+            self._database.shrink()
+        finally:
+            self._database.close()
+
+    def abandon(self) -> None:
+        """Close without storing what waits: as if the process had ended here."""
+        self._database.close()
+
+    def _await_commit(self, session_id: int) -> LiveSession:
+        waiting = self._waiting.get(session_id)
+        if waiting is not None and waiting.end is None:
+            return waiting
+        live = self._live.get(session_id)
+        if live is None or live.end is not None:
+            text = f"session s{session_id} has not begun here, or has ended"
+            raise ValueError(text)
+        self._waiting[session_id] = live
+        if self._due_at_us is None:
+            self._due_at_us = self._clock_us() + self._commit_interval_us
+        return live
+
+    def _store(self, connection: Connection, waiting: dict[int, LiveSession]) -> dict[int, int]:
+        """Write all that waits, each table in one go; return how many bytes of each session are hot."""
+        messages: list[pending.Row] = []
+        chunks: list[tuple[int, int, int, int, bytes]] = []
+        sizes: dict[int, int] = {}
+        for session_id, live in waiting.items():
+            messages += pending.message_rows(session_id, live.messages, self._name_ids)
+            size = 0
+            for first_seq, entries in runs(pending.entries(live.messages, self._codec_ids)):
+                size += sum(len(piece) for _, piece in entries)
+                data = self._packer.pack(entries, settled=False)
+                chunks.append((session_id, first_seq, len(entries), 0, data))
+            sizes[session_id] = size
+        if messages:
+            connection.exec_driver_sql(_MESSAGE_INSERT, messages)
+            connection.exec_driver_sql(CHUNK_INSERT, chunks)
+        self._store_sessions(connection, waiting)
+        return sizes
+
+    def _store_sessions(self, connection: Connection, waiting: dict[int, LiveSession]) -> None:
+        events = [row for session_id, live in waiting.items() for row in live.event_rows(session_id)]
+        if events:
+            connection.execute(insert(event), events)
+        counted = {column: session.c[column] + bindparam(f"more_{column}") for column in _COUNTED}
+        changed = update(session).where(_SESSION).values(last_at_us=bindparam("last"), **counted)
+        connection.execute(changed, [live.counter_row(session_id) for session_id, live in waiting.items()])
+        for session_id, live in waiting.items():
+            values: dict[str, Any] = {}
+            if live.handshake is not None:
+                values |= handshake_values(live.handshake)
+            if live.end is not None:
+                values |= end_values(*live.end)
+            if values:
+                connection.execute(update(session).where(session.c.id == session_id), values)
+
+    def _settle_after(self, written: int) -> None:
+        if written <= BUSY_MESSAGES:
+            self._settler.step()
+            return
+        while self._settler.backlog_bytes > BACKLOG_BYTES and self._settler.step():
+            pass
+
+    def _forget_ids(self) -> None:
+        """Forget ids that were given out in a transaction which is not stored."""
+        self._name_ids.clear()
+        self._codec_ids.clear()
