@@ -1,0 +1,169 @@
+"""
+The writer's side of a recorder: records come in from the proxy's process, sessions go to the store.
+
+Runs as a process of its own (`python -m wiretape_addons.intake`), so that framing, decoding,
+compressing and writing take no time from the proxy, and so that what was handed over is stored even
+when the proxy is killed. It ends when its input does.
+"""
+
+import json
+import select
+import signal
+import socket
+import sys
+import time
+
+from wiretape_addons.assembly import SessionAssembler
+from wiretape_addons.feed import Ending, IntakeSettings, Kind, Record, RecordReader, ending, opening
+from wiretape_protocols import Opcode, Redactor, WiretapeError, protocol_named
+from wiretape_store import Recording, StoreWriter, UpstreamSpec
+
+_CHUNK_BYTES = 1 << 20
+# How many records may be handled before the clock is looked at: the commit interval is kept under load.
+_RECORDS_A_LOOK = 64
+_LONGEST_WAIT_US = 1_000_000
+
+
+class Intake:
+    """Turns the records of one recorder into sessions of one recording."""
+
+    def __init__(self, writer: StoreWriter, recording: Recording, limit_bytes: int) -> None:
+        self._writer = writer
+        self._recording = recording
+        self._redactor = Redactor(writer.redaction_key)
+        self._limit_bytes = limit_bytes
+        self._sessions: dict[int, SessionAssembler] = {}
+        self.stopped = False
+
+    def take(self, record: Record) -> None:
+        """Handle the next record, in the order in which the proxy made them."""
+        kind = record.kind
+        if kind is Kind.DATA:
+            session = self._sessions.get(record.key)
+            if session is not None:
+                session.data(record.body, from_client=record.from_client, at_us=record.at_us)
+        elif kind is Kind.MESSAGE:
+            session = self._sessions.get(record.key)
+            if session is not None:
+                opcode = Opcode(record.opcode)
+                session.message(record.body, opcode, from_client=record.from_client, at_us=record.at_us)
+        elif kind is Kind.OPEN:
+            self._open(record)
+        elif kind is Kind.END:
+            self._end(record.key, ending(record.body), record.at_us)
+        else:
+            self.stop(record.at_us)
+
+    def _open(self, record: Record) -> None:
+        what = opening(record.body)
+        upstream = self._recording.upstreams[what.upstream]
+        self._sessions[record.key] = SessionAssembler(
+            self._writer,
+            self._redactor,
+            protocol_named(upstream.protocol),
+            upstream_id=upstream.id,
+            opening=what,
+            opened_at_us=record.at_us,
+            limit_bytes=self._limit_bytes,
+        )
+
+    def _end(self, key: int, how: Ending, at_us: int) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            session.end(how, at_us)
+
+    def stop(self, at_us: int) -> None:
+        """End what is still open as interrupted, and the recording; everything is stored after it."""
+        for key in list(self._sessions):
+            self._end(key, Ending(None, interrupted=True), at_us)
+        self._writer.end_recording(self._recording.id)
+        self._writer.commit()
+        self.stopped = True
+
+
+def serve(feed: socket.socket, settings: IntakeSettings) -> int:
+    """
+    Store what comes in until the other end stops or goes away; return the exit status.
+
+    Tells the other end, one JSON object a line: `recording` once the store is open, `error` with a
+    sentence when it cannot be written, `stored` at the end.
+    """
+    try:
+        writer = StoreWriter(
+            settings.store, clock_us=_wall_us, commit_interval_us=settings.commit_interval_us
+        )
+    except WiretapeError as exc:
+        _tell(feed, error=str(exc))
+        return 1
+    try:
+        redactor = Redactor(writer.redaction_key)
+        upstreams = [
+            UpstreamSpec(**upstream | {"url": redactor.url(upstream["url"])})
+            for upstream in settings.upstreams
+        ]
+        recording = writer.begin_recording(settings.recording, upstreams)
+        _tell(feed, recording=recording.name)
+        _take_all(feed, writer, Intake(writer, recording, settings.limit_bytes))
+        writer.close()
+    except WiretapeError as exc:
+        _tell(feed, error=str(exc))
+        return 1
+    _tell(feed, stored=True)
+    return 0
+
+
+def _take_all(feed: socket.socket, writer: StoreWriter, intake: Intake) -> None:
+    reader = RecordReader()
+    poller = select.poll()
+    poller.register(feed, select.POLLIN)
+    while not intake.stopped:
+        due_us = writer.next_commit_at_us
+        # A clock that was set back must not put a commit off; nothing waits longer than a poll does.
+        wait_ms = None if due_us is None else min(max(0, due_us - _wall_us()), _LONGEST_WAIT_US) // 1000 + 1
+        if due_us is None and not poller.poll(0) and writer.settle():
+            continue
+        if poller.poll(wait_ms):
+            try:
+                chunk = feed.recv(_CHUNK_BYTES)
+            except ConnectionError:
+                chunk = b""
+            if not chunk:
+                intake.stop(_now_us())
+                return
+            for number, record in enumerate(reader.feed(chunk)):
+                intake.take(record)
+                if not number % _RECORDS_A_LOOK:
+                    writer.commit_if_due()
+        writer.commit_if_due()
+
+
+def _tell(feed: socket.socket, **what: object) -> None:
+    try:
+        feed.sendall(json.dumps(what).encode() + b"\n")
+    except OSError:
+        # The proxy's process is gone; what it handed over is stored all the same.
+        return
+
+
+def _now_us() -> int:
+    """The clock of the feed: monotonic, the same in both processes of a recorder."""
+    return time.monotonic_ns() // 1000
+
+
+def _wall_us() -> int:
+    """The clock of the store: since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def main() -> int:
+    """Serve the socket that is standard input, with the settings that are the only argument."""
+    # The terminal sends its signals to the whole group; this process ends when its input does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    settings = IntakeSettings(**json.loads(sys.argv[1]))
+    with socket.socket(fileno=0) as feed:
+        return serve(feed, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

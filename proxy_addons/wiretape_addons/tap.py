@@ -1,0 +1,130 @@
+"""
+The mitmproxy addon of `wiretape record`: a tap on upgraded connections.
+
+With mitmproxy's options `websocket=false` and `rawtcp=true` the handshake arrives through the HTTP
+hooks and everything after it through `tcp_message`, in chunks as they come off the socket, forwarded
+untouched. A hook takes the bytes, stamps the time and hands over; what they mean is found out by the
+writer's process.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+
+from mitmproxy import connection, http, tcp
+from mitmproxy.addons.proxyserver import Proxyserver
+
+from wiretape_addons.feed import Ending
+from wiretape_addons.handshakes import is_upgrade, opening_of
+from wiretape_addons.outlet import Outlet
+from wiretape_addons.upstreams import Target
+
+# Where a listener seems to lead, until the upstream is known from its number in the name.
+_PLACE = "http://upstream-{}.wiretape.invalid"
+
+
+def place_of(number: int) -> str:
+    """The target of the reverse-mode listener of upstream `number`."""
+    return _PLACE.format(number)
+
+
+class Tap:
+    """Sends each WebSocket handshake to its upstream and everything that passes to the outlet."""
+
+    def __init__(self, outlet: Outlet, targets: Sequence[Target], proxyserver: Proxyserver) -> None:
+        self._outlet = outlet
+        self._targets = {place_of(number): (number, target) for number, target in enumerate(targets)}
+        self._proxyserver = proxyserver
+        # Handshakes under way, by flow id: when they began, and what the client asked for.
+        self._asked: dict[str, tuple[int, str]] = {}
+        # Upgraded connections, by the id of the client's connection.
+        self._keys: dict[str, int] = {}
+        self._next_key = 0
+        self._open_store = asyncio.Event()
+
+    def let_in(self) -> None:
+        """The store is open: handshakes that waited for it go on."""
+        self._open_store.set()
+
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """A client asks: remember what, and lead it to its upstream."""
+        await self._open_store.wait()
+        _, target = self._targets[flow.client_conn.proxy_mode.data]
+        if is_upgrade(flow):
+            self._asked[flow.id] = (_now_us(), flow.request.path)
+        flow.request.scheme = "https" if target.tls else "http"
+        flow.request.host = target.host
+        flow.request.port = target.port
+        flow.request.path = target.join(flow.request.path)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """The upstream answered: a 101 opens a session, anything else is a refused one."""
+        key = self._open(flow, None)
+        if key is None or flow.response is None:
+            return
+        if flow.response.status_code == 101:
+            self._keys[flow.client_conn.id] = key
+        else:
+            self._outlet.end(key, Ending(from_client=False), _now_us())
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """There will be no answer: the upstream cannot be reached, or one side left."""
+        text = flow.error.msg if flow.error else "no answer"
+        key = self._open(flow, text)
+        if key is not None:
+            self._outlet.end(key, Ending(None), _now_us())
+
+    def tcp_message(self, flow: tcp.TCPFlow) -> Awaitable[object] | None:
+        """Bytes pass. mitmproxy's own list of them is emptied, so that memory stays flat."""
+        message = flow.messages.pop()
+        key = self._keys.get(flow.client_conn.id)
+        if key is None:
+            return None
+        return self._outlet.data(key, message.content, from_client=message.from_client, at_us=_now_us())
+
+    def tcp_end(self, flow: tcp.TCPFlow) -> None:
+        """Both sides are closed."""
+        key = self._keys.pop(flow.client_conn.id, None)
+        if key is not None:
+            from_client = self._ended_by_client(flow)
+            self._outlet.end(key, Ending(from_client, interrupted=from_client is None), _now_us())
+
+    tcp_error = tcp_end
+
+    def _open(self, flow: http.HTTPFlow, unreachable: str | None) -> int | None:
+        asked = self._asked.pop(flow.id, None)
+        if asked is None:
+            return None
+        number, _ = self._targets[flow.client_conn.proxy_mode.data]
+        opened_at_us, path = asked
+        key = self._next_key
+        self._next_key += 1
+        self._outlet.open(key, opening_of(flow, number, path, unreachable), opened_at_us)
+        return key
+
+    def _ended_by_client(self, flow: tcp.TCPFlow) -> bool | None:
+        """
+        Which side's stream ended first; None when neither did (we did).
+
+        No hook tells. While `tcp_end` runs, mitmproxy still holds the readers of both sides, and only
+        the one that ended by itself is at its end.
+        """
+        handler = self._proxyserver.connections.get(flow.client_conn.id)
+        if handler is None:
+            return None
+        sides: tuple[tuple[connection.Connection, bool], ...] = (
+            (flow.client_conn, True),
+            (flow.server_conn, False),
+        )
+        for side, from_client in sides:
+            transport = handler.transports.get(side)
+            reader = transport.reader if transport else None
+            if isinstance(reader, asyncio.StreamReader) and (
+                reader.at_eof() or reader.exception() is not None
+            ):
+                return from_client
+        return None
+
+
+def _now_us() -> int:
+    return time.monotonic_ns() // 1000
