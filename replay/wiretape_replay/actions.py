@@ -1,0 +1,43 @@
+"""What the engine tells its driver to do, in order. Values only."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from wiretape_protocols import Opcode
+
+
+class SendRun(NamedTuple):
+    """
+    Send the recorded upstream messages `first` to `last`, both included, as they were.
+
+    The numbers count the session's upstream messages from 0. However long the run, the driver sends
+    it in pieces, as fast as the client reads.
+    """
+
+    first: int
+    last: int
+
+
+class Send(NamedTuple):
+    """Send one message that is not in the recording as it is: its id differs, or it was made up."""
+
+    opcode: Opcode
+    wire: bytes
+    deflated: bool = False
+    """Compress it, where permessage-deflate was agreed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Send a close frame (None: without a code) and end the connection; the last action there is."""
+
+    code: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """End TCP without a close frame; the last action there is."""
+
+
+Action = SendRun | Send | Close | Abort

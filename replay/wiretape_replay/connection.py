@@ -1,0 +1,380 @@
+"""One client connection: moves bytes between its socket, the handshake and the engine."""
+
+import asyncio
+import contextlib
+import http
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol as Interface
+
+from websockets.frames import Close as CloseStatus
+from websockets.frames import CloseCode, Frame
+from websockets.frames import Opcode as FrameOpcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from wiretape_protocols import Opcode
+from wiretape_replay.actions import Abort, Action, Close, Send, SendRun
+from wiretape_replay.client_frames import MAX_MESSAGE_BYTES, ClientFrames
+from wiretape_replay.engine import ReplaySession
+from wiretape_replay.frames import close_frame, frame
+from wiretape_replay.handshakes import accept, no_session_left, refuse
+from wiretape_replay.outbox import SLICE_BYTES, Outbox
+from wiretape_replay.script import Script
+from wiretape_replay.settings import ReplaySettings
+from wiretape_store.records import EndKind, Session
+
+_LOGGER = logging.getLogger(__name__)
+_END_OF_HEAD = b"\r\n\r\n"
+_LONGEST_HEAD = 128 * 1024
+_GOING_AWAY = 1001  # RFC 6455 section 7.4.1
+_INTERNAL_ERROR = 1011
+_FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# Written at a stretch before other connections get their turn.
+_TURN_BYTES = 4 * 1024 * 1024
+# More answers than these waiting for a client that does not read stop the reading of its calls.
+_MOST_WAITING = 4096
+
+
+class _Stage(Enum):
+    HANDSHAKE = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    """A close frame is queued or sent; the client's is waited for, everything else is ignored."""
+    ENDING = auto()
+    """Nothing more is queued: TCP ends on this side once the outbox is empty, then on the client's."""
+    CLOSED = auto()
+
+
+class Host(Interface):
+    """What a connection asks of the listener that accepted it."""
+
+    settings: ReplaySettings
+
+    @property
+    def next_session(self) -> Session | None:
+        """The session that the next valid handshake gets; None when none is left."""
+
+    def describe(self) -> tuple[str, str, int]:
+        """What is replayed, the upstream's name, and how many sessions it has."""
+
+    def begin(self) -> tuple[Script, ReplaySession]:
+        """Take the next session."""
+
+    def refused(self, why: str, *, recorded: bool) -> None:
+        """Take the next session (`recorded`) or none, for a handshake that was not accepted."""
+
+    def add(self, connection: "Connection") -> None:
+        """The connection has begun."""
+
+    def discard(self, connection: "Connection") -> None:
+        """The connection is gone."""
+
+
+class Connection(asyncio.Protocol):
+    """
+    The driver of one `ReplaySession`.
+
+    Everything it writes goes through one outbox, in order, as fast as the client reads. It cleans up
+    after itself; `going_away` and `abort` end it from outside.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._settings = host.settings
+        self._loop = asyncio.get_running_loop()
+        self._stage = _Stage.HANDSHAKE
+        self._websocket = ServerProtocol(max_size=MAX_MESSAGE_BYTES)
+        self._client = ClientFrames(self._websocket, self._receive, self._flush_library)
+        self._outbox = Outbox(self._pack)
+        self._head = bytearray()
+        """The handshake as far as it has arrived."""
+        self._script: Script | None = None
+        self._session: ReplaySession | None = None
+        """Both are unset before the handshake is accepted, and where it is refused."""
+        self._opened_s = self._loop.time()
+        self._writable = True
+        self._turn: asyncio.Handle | None = None
+        """Set while the rest of the outbox waits for its turn."""
+        self._alarm: asyncio.TimerHandle | None = None
+        """Calls the session's `tick`; never later than the session asked for, perhaps earlier."""
+        self._deadline: asyncio.TimerHandle | None = None
+        """Cuts a client that does not finish its handshake, or does not end its side."""
+        self._client_ended = False
+        """The client's side of TCP has ended."""
+        self._fin_sent = False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the handshake."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=SLICE_BYTES, low=SLICE_BYTES // 4)
+        self._set_deadline(self._settings.handshake_us)
+        self._host.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on: the handshake, then messages, then nothing but the client's end."""
+        self._guarded(self._read, data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. What it asked for is still written, then TCP ends."""
+        self._guarded(self._half_closed)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """TCP is gone."""
+        if self._session is not None:
+            how = "the connection was reset" if exc is not None else "the client ended TCP"
+            self._session.closed(self._now_us(), how)
+        self._stage = _Stage.CLOSED
+        for handle in (self._turn, self._alarm, self._deadline):
+            if handle is not None:
+                handle.cancel()
+        self._host.discard(self)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than this side writes."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._writable = True
+        self._guarded(self._pump)
+
+    def going_away(self) -> None:
+        """End the connection with code 1001, without what still waits to be written."""
+        if self._stage is _Stage.OPEN:
+            self._outbox.truncate()
+            self._close(_GOING_AWAY, "the replay was stopped")
+            self._pump()
+        elif self._stage is _Stage.HANDSHAKE:
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        self._transport.abort()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How much of what was written the system has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def _guarded[**P](self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """The outermost frame of ours below the event loop: a bug ends this one connection, and is logged."""
+        try:
+            step(*args, **kwargs)
+        except Exception:
+            _LOGGER.exception("replay failed; the connection is closed")
+            opened = self._stage is not _Stage.HANDSHAKE
+            self._transport.write(close_frame(_INTERNAL_ERROR, "the replay failed") if opened else _FAILED)
+            self._transport.close()
+
+    def _read(self, data: bytes) -> None:
+        if self._stage is _Stage.HANDSHAKE:
+            self._read_handshake(data)
+        elif self._stage in (_Stage.OPEN, _Stage.CLOSING):
+            self._read_messages(data)
+
+    def _read_handshake(self, data: bytes) -> None:
+        self._head += data
+        end = self._head.find(_END_OF_HEAD)
+        if end < 0 and len(self._head) < _LONGEST_HEAD:
+            return
+        size = end + len(_END_OF_HEAD) if end >= 0 else len(self._head)
+        rest = bytes(self._head[size:])
+        self._websocket.receive_data(bytes(self._head[:size]))
+        self._head.clear()
+        for event in self._websocket.events_received():
+            if isinstance(event, Request):
+                self._answer_handshake(event)
+        self._flush_library()
+        if self._websocket.state is State.OPEN:
+            self._start()
+            self._read_messages(rest)
+        else:
+            self._half_close()
+            self._pump()
+
+    def _answer_handshake(self, request: Request) -> None:
+        session = self._host.next_session
+        if session is None:
+            self._websocket.send_response(no_session_left(*self._host.describe()))
+            self._host.refused("no session is left", recorded=False)
+            return
+        response = accept(self._websocket, request, session.handshake)
+        if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            if session.end.kind is EndKind.UNREACHABLE:
+                self._host.refused("reset: the upstream was unreachable, as recorded", recorded=True)
+                self._reset()
+                return
+            if session.end.kind is EndKind.REFUSED:
+                response = refuse(session.handshake)
+                self._host.refused(f"status {response.status_code}, as recorded", recorded=True)
+            else:
+                self._script, self._session = self._host.begin()
+        self._websocket.send_response(response)
+
+    def _start(self) -> None:
+        """The handshake is accepted: play the session."""
+        assert self._script is not None
+        assert self._session is not None
+        self._stage = _Stage.OPEN
+        self._set_deadline(None)
+        self._outbox.play(self._script, deflated=bool(self._websocket.extensions))
+        self._perform(self._session.open(self._now_us()))
+
+    def _read_messages(self, data: bytes) -> None:
+        self._client.feed(data)
+        self._pump()
+        self._set_alarm()
+
+    def _receive(self, wire: bytes, opcode: Opcode) -> None:
+        assert self._session is not None
+        if self._stage is _Stage.OPEN:
+            self._perform(self._session.receive(wire, opcode, self._now_us()))
+
+    def _flush_library(self) -> None:
+        """Queue what the library has to say: handshakes, pongs, its answer to a close frame, the end."""
+        for data in self._websocket.data_to_send():
+            if not data:
+                if self._session is not None:
+                    self._session.closed(self._now_us(), self._how_closed())
+                self._half_close()
+                self._set_deadline(self._settings.closing_us)
+            elif self._stage is not _Stage.CLOSING:  # RFC 6455 section 5.5.1: nothing follows a close frame
+                self._outbox.add(data)
+
+    def _how_closed(self) -> str:
+        close = self._websocket.close_rcvd
+        if close is None:
+            return f"the client broke the protocol: {self._websocket.parser_exc}"
+        return f"the client closed with code {close.code}"
+
+    def _half_closed(self) -> None:
+        self._client_ended = True
+        if self._session is not None:
+            self._session.closed(self._now_us(), "the client ended TCP")
+        self._half_close()
+        self._pump()
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case SendRun(first, last):
+                    self._outbox.add_run(first, last)
+                case Send(opcode, wire, deflated):
+                    self._outbox.add(self._pack(opcode, wire, deflated))
+                case Close(code, reason):
+                    self._close(code, reason)
+                case Abort():
+                    self._half_close()
+
+    def _pack(self, opcode: Opcode, wire: bytes, deflated: bool) -> bytes:  # noqa: FBT001
+        extensions = self._websocket.extensions
+        if deflated and extensions:
+            return Frame(FrameOpcode(opcode), wire).serialize(mask=False, extensions=extensions)
+        return frame(opcode, wire)
+
+    def _close(self, code: int | None, reason: str | None) -> None:
+        """Begin the closing handshake, with this very code, which the library might refuse to write."""
+        assert self._session is not None
+        self._session.closed(self._now_us(), reason or "")
+        self._outbox.add(close_frame(code, reason))
+        self._websocket.close_sent = CloseStatus(
+            CloseCode.NO_STATUS_RCVD if code is None else code, reason or ""
+        )
+        self._websocket.state = State.CLOSING
+        self._stage = _Stage.CLOSING
+
+    def _half_close(self) -> None:
+        """Nothing more will be queued."""
+        self._stage = _Stage.ENDING
+
+    def _pump(self) -> None:
+        """Write what the client can take, for one turn."""
+        if self._turn is not None or self._stage is _Stage.CLOSED:
+            return
+        written = 0
+        while self._writable and self._outbox and written < _TURN_BYTES:
+            piece = self._outbox.take()
+            written += len(piece)
+            self._transport.write(piece)
+        if not self._outbox:
+            self._drained()
+        elif self._writable:
+            self._turn = self._loop.call_soon(self._next_turn)
+        self._throttle()
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        self._guarded(self._pump)
+
+    def _throttle(self) -> None:
+        waiting = len(self._outbox) + (self._session.pending if self._session is not None else 0)
+        if waiting > _MOST_WAITING:
+            self._transport.pause_reading()
+        elif not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    def _drained(self) -> None:
+        """The outbox is empty: go on with the end, if this is the end."""
+        if self._stage is _Stage.CLOSING and self._deadline is None:
+            self._set_deadline(self._settings.closing_us)
+        elif self._stage is _Stage.ENDING and self._client_ended:
+            self._transport.close()
+        elif self._stage is _Stage.ENDING and not self._fin_sent:
+            # Closing at once could destroy what the client has not read yet, so its side ends first.
+            self._fin_sent = True
+            with contextlib.suppress(OSError):  # the client has reset TCP; `connection_lost` follows
+                self._transport.write_eof()
+            self._set_deadline(self._settings.closing_us)
+
+    def _reset(self) -> None:
+        """Cut TCP with RST, as an address where nothing listens would look once the proxy has accepted."""
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._stage = _Stage.ENDING
+        self._transport.abort()
+
+    def _set_alarm(self) -> None:
+        """Wake up when the session wants to; an alarm that is set for earlier does as well."""
+        if self._session is None or self._stage is not _Stage.OPEN:
+            return
+        if self._alarm is not None and self._settings.pace.factor is None:
+            return  # then only stalls are waited for, and every message puts them off
+        wake_us = self._session.next_wake_us
+        if wake_us is None:
+            return
+        wake_s = self._opened_s + wake_us / 1_000_000
+        if self._alarm is not None:
+            if self._alarm.when() <= wake_s:
+                return
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(wake_s, self._tick)
+
+    def _tick(self) -> None:
+        self._alarm = None
+        self._guarded(self._wake)
+
+    def _wake(self) -> None:
+        if self._session is None or self._stage is not _Stage.OPEN:
+            return
+        self._perform(self._session.tick(self._now_us()))
+        self._pump()
+        self._set_alarm()
+
+    def _set_deadline(self, after_us: int | None) -> None:
+        """Cut the connection after this time; None: not at all."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if after_us is not None:
+            self._deadline = self._loop.call_later(after_us / 1_000_000, self._transport.abort)
+
+    def _now_us(self) -> int:
+        return round((self._loop.time() - self._opened_s) * 1_000_000)

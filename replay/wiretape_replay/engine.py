@@ -1,0 +1,271 @@
+"""
+The replay of one session as a pure state machine: client messages and times in, actions out.
+
+It knows no clock, socket or event loop. Off the recording (a repeat, a miss, background) it answers at
+once; on it, what it sends and in which order depends on the client's messages alone, never on times.
+"""
+
+from collections.abc import Callable
+
+from wiretape_protocols import Opcode, Protocol, Request, Role, encode
+from wiretape_replay.actions import Abort, Action, Close, Send, SendRun
+from wiretape_replay.journal import Entry, EntryKind, Journal
+from wiretape_replay.matching import Match, Matcher, MatchKind
+from wiretape_replay.ordering import Freed, RecordedOrder
+from wiretape_replay.pacing import PacedQueue
+from wiretape_replay.reading import ClientReader
+from wiretape_replay.script import Script, excerpt
+from wiretape_replay.settings import OnMiss, Order, ReplaySettings
+from wiretape_replay.verdict import Findings, Verdict
+from wiretape_store.records import EndKind
+
+_ORDERS = {Order.RECORDED: RecordedOrder}
+_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+
+
+class ReplaySession:
+    """
+    One connection's replay of one script.
+
+    Call `open` once, then `receive` for each client message, `tick` at `next_wake_us`, and `closed`
+    when the connection has ended. Times are microseconds on any clock that never goes back. After a
+    `Close` or an `Abort` nothing more is returned.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        protocol: Protocol,
+        settings: ReplaySettings,
+        journal: Journal,
+        redact: Callable[[bytes], bytes] = lambda payload: payload,
+    ) -> None:
+        self._script = script
+        self._protocol = protocol
+        self._settings = settings
+        self._journal = journal
+        self._reader = ClientReader(script, protocol, redact)
+        self._matcher = Matcher(script)
+        self._order = _ORDERS[settings.order](script)
+        self._queue = PacedQueue(script, settings.pace)
+        self._respelled: dict[int, bytes | None] = {}
+        """The live id of each matched client message that came with another id than recorded."""
+        self._background_used: dict[str, int] = {}
+        """By key: how many of the recorded background messages live ones have used."""
+        self._opened_us = 0
+        self._gate_since_us = 0
+        """Since when the client's next recorded message is waited for."""
+        self._stalled: int | None = None
+        """The push whose stall is in the journal already."""
+        self._over = False
+        self._misses = Findings()
+        self._stalls = Findings()
+        self._relaxed = Findings()
+
+    @property
+    def pending(self) -> int:
+        """How many runs and answers wait for their time."""
+        return len(self._queue)
+
+    @property
+    def next_wake_us(self) -> int | None:
+        """When `tick` is due next; None: not before the client does something."""
+        if self._over:
+            return None
+        due = (self._queue.next_due_us(), self._end_due_us(), self._stall_due_us())
+        return min((time for time in due if time is not None), default=None)
+
+    def open(self, now_us: int) -> list[Action]:
+        """Begin: the handshake is done."""
+        self._opened_us = self._gate_since_us = now_us
+        self._queue.anchor(now_us, 0)
+        self._note(EntryKind.OPENED, now_us, detail=f"connection {self._script.session.number + 1}")
+        self._free(self._order.opened(self._respelled), now_us)
+        return self._due(now_us)
+
+    def receive(self, wire: bytes, opcode: Opcode, now_us: int) -> list[Action]:
+        """Take a client message as it came, framing and permessage-deflate undone."""
+        actions = self._due(now_us) if self._queue.timed else []
+        if self._over:
+            return actions
+        request, payload = self._reader.read(wire, opcode)
+        if request.role is Role.BACKGROUND:
+            return actions + self._background(request)
+        match = self._matcher.take(request)
+        if match.without:
+            self._note_relaxed(match, payload, now_us)
+        if match.kind is MatchKind.FRESH:
+            return actions + self._matched(request, match, payload, now_us)
+        if match.kind is MatchKind.REPEATED:
+            return actions + self._repeated(request, match, payload, now_us)
+        return actions + self._missed(request, match, payload, now_us)
+
+    def tick(self, now_us: int) -> list[Action]:
+        """Let time pass: what has become due, and stalls."""
+        actions = self._due(now_us)
+        stall_due_us = None if self._over else self._stall_due_us()
+        if stall_due_us is not None and now_us >= stall_due_us:
+            self._note_stall(now_us)
+        return actions
+
+    def closed(self, now_us: int, how: str) -> None:
+        """The connection has ended; `how` says in words who ended it. Nothing happens after this."""
+        if not self._over:
+            self._over = True
+            self._note(EntryKind.ENDED, now_us, detail=how)
+
+    def verdict(self) -> Verdict:
+        """How the run compares with the recording so far."""
+        unused = Findings()
+        for number, scripted in enumerate(self._script.requests):
+            if not scripted.background and not self._order.was_received(number):
+                unused.add(f"{self._script.session.id} message {scripted.seq}: {scripted.excerpt}")
+        return Verdict(misses=self._misses, unused=unused, stalls=self._stalls, relaxed=self._relaxed)
+
+    def _matched(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
+        scripted = self._script.requests[match.number]
+        if request.id_text != scripted.request.id_text:
+            self._respelled[match.number] = request.id_text
+        self._note(EntryKind.MATCHED, now_us, seq=scripted.seq, method=request.method, payload=payload)
+        gate = self._order.gate
+        freed = self._order.received(match.number, self._respelled)
+        if self._order.gate != gate:
+            self._gate_since_us = now_us
+        self._queue.anchor(now_us, scripted.at_us)
+        self._free(freed, now_us)
+        return self._due(now_us)
+
+    def _repeated(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
+        scripted = self._script.requests[match.number]
+        self._note(EntryKind.REPEATED, now_us, seq=scripted.seq, method=request.method, payload=payload)
+        return [self._answer(number, request.id_text) for number in scripted.answers]
+
+    def _missed(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
+        seq = self._script.requests[match.number].seq if match.number >= 0 else None
+        where = "" if seq is None else f"nearest is message {seq}: "
+        self._note(
+            EntryKind.MISSED,
+            now_us,
+            seq=seq,
+            method=request.method,
+            detail=where + match.differs,
+            payload=payload,
+        )
+        self._misses.add(f"{self._script.session.id}: {excerpt(payload)} ({where}{match.differs})")
+        if self._settings.on_miss is OnMiss.CLOSE:
+            what = request.method or "this message"
+            return self._end(
+                Close(_POLICY_VIOLATION, f"no recorded answer to {what}"), now_us, "a miss closed it"
+            )
+        refusal = self._protocol.refusal(request)
+        if refusal is None:
+            return []
+        form = self._script.form
+        return [Send(form.opcode, encode(refusal, form.codec), form.deflated)]
+
+    def _background(self, request: Request) -> list[Action]:
+        """Answer a heartbeat from the recording as far as it goes, then with its last answer."""
+        numbers = self._script.background_by_key.get(request.key, [])
+        used = self._background_used.get(request.key, 0)
+        self._background_used[request.key] = used + 1
+        for number in [*numbers[used : used + 1], *reversed(numbers)]:
+            if answers := self._script.requests[number].answers:
+                return [self._answer(answer, request.id_text) for answer in answers]
+        answer = self._protocol.background_answer(request)
+        if answer is None:
+            return []
+        form = self._script.form
+        return [Send(form.opcode, encode(answer, form.codec), form.deflated)]
+
+    def _answer(self, number: int, id_text: bytes | None) -> Action:
+        """A recorded answer for a live call: untouched wherever its id is the recorded one."""
+        answer = self._script.answers[number]
+        if id_text == self._script.requests[answer.request].request.id_text:
+            return SendRun(number, number)
+        payload = self._protocol.with_id(answer.payload, id_text)
+        if payload == answer.payload:
+            return SendRun(number, number)
+        return Send(answer.opcode, encode(payload, answer.codec), answer.deflated)
+
+    def _free(self, freed: list[Freed], now_us: int) -> None:
+        self._queue.put(freed)
+        for run in freed:
+            pushes = self._script.pushes(run.first, run.last)
+            if pushes:
+                first, last = self._script.seqs[run.first], self._script.seqs[run.last]
+                self._note(EntryKind.PUSHED, now_us, seq=first, last_seq=last, pushes=pushes)
+
+    def _due(self, now_us: int) -> list[Action]:
+        if self._over:
+            return []
+        actions: list[Action] = []
+        for run in self._queue.take(now_us):
+            if run.respelled:
+                call = self._script.answers[run.first].request
+                actions.append(self._answer(run.first, self._respelled[call]))
+            else:
+                actions.append(SendRun(run.first, run.last))
+        end_due_us = self._end_due_us()
+        if end_due_us is not None and now_us >= end_due_us:
+            actions += self._replayed_end(now_us)
+        return actions
+
+    def _end_due_us(self) -> int | None:
+        """When the upstream's own end is due; None before everything else was sent."""
+        end = self._script.end
+        if end.from_client is not False or self._queue or self._order.gate is not None:
+            return None
+        return self._queue.due_us(self._script.end_us) if end.kind in (EndKind.CLOSED, EndKind.EOF) else None
+
+    def _replayed_end(self, now_us: int) -> list[Action]:
+        end = self._script.end
+        if end.kind is EndKind.EOF:
+            return self._end(Abort(), now_us, "the upstream ended TCP, as recorded")
+        code = "no code" if end.code is None else f"code {end.code}"
+        return self._end(Close(end.code, end.reason), now_us, f"the upstream closed with {code}, as recorded")
+
+    def _end(self, action: Action, now_us: int, how: str) -> list[Action]:
+        self._over = True
+        self._note(EntryKind.ENDED, now_us, detail=how)
+        return [action]
+
+    def _stall_due_us(self) -> int | None:
+        held = self._order.held_push()
+        if held is None or held == self._stalled:
+            return None
+        since_us = max(self._gate_since_us, self._queue.due_us(self._script.times_us[held]))
+        return since_us + self._settings.stall_us
+
+    def _note_stall(self, now_us: int) -> None:
+        held, gate = self._order.held_push(), self._order.gate
+        assert held is not None
+        assert gate is not None
+        self._stalled = held
+        waited_for = self._script.requests[gate]
+        detail = f"waits for message {waited_for.seq}: {waited_for.excerpt}"
+        self._note(EntryKind.HELD, now_us, seq=self._script.seqs[held], detail=detail)
+        self._stalls.add(f"{self._script.session.id} message {self._script.seqs[held]} {detail}")
+
+    def _note_relaxed(self, match: Match, payload: bytes, now_us: int) -> None:
+        scripted = self._script.requests[match.number]
+        method = scripted.request.method
+        detail = f"matched without {match.without}"
+        self._note(EntryKind.RELAXED, now_us, seq=scripted.seq, method=method, detail=detail, payload=payload)
+        self._relaxed.add(f"{self._script.session.id} message {scripted.seq} {detail}: {excerpt(payload)}")
+
+    def _note(
+        self,
+        kind: EntryKind,
+        now_us: int,
+        *,
+        seq: int | None = None,
+        last_seq: int | None = None,
+        pushes: int | None = None,
+        method: str = "",
+        detail: str = "",
+        payload: bytes = b"",
+    ) -> None:
+        text = excerpt(payload) if payload else ""
+        at_us = now_us - self._opened_us
+        session = self._script.session.id
+        self._journal.add(Entry(kind, session, at_us, seq, last_seq, pushes, method, detail, text))

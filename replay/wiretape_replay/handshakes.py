@@ -1,0 +1,119 @@
+"""How a client's opening handshake is answered: as the upstream answered it when it was recorded."""
+
+import http
+from collections.abc import Iterable, Sequence
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeader
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.headers import parse_extension
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from wiretape_store.records import Handshake
+
+# RFC 9110 section 7.6.1, and what this server sets itself.
+_OWN_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def recorded_value(handshake: Handshake, name: str) -> str:
+    """The values of one of the recorded response's headers, joined by commas; empty without any."""
+    return ", ".join(value for key, value in handshake.response_headers if key.lower() == name)
+
+
+def accept(websocket: ServerProtocol, request: Request, handshake: Handshake) -> Response:
+    """
+    Answer a valid handshake with what was recorded: subprotocol, compression and plain headers.
+
+    What the client does not offer is not agreed on. An invalid request gets the library's refusal.
+    """
+    recorded_subprotocol = recorded_value(handshake, "sec-websocket-protocol")
+
+    def select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return next((name for name in offered if name == recorded_subprotocol), None)
+
+    # The library binds a selection given to its constructor the same way, but here it is known later.
+    websocket.select_subprotocol = select.__get__(websocket)  # type: ignore[method-assign]
+    websocket.available_extensions = _deflate(recorded_value(handshake, "sec-websocket-extensions"))
+    response = websocket.accept(request)
+    if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
+        # The only wall clock in what replay sends: the recorded date stands in for it.
+        del response.headers["Date"]
+        _add(response.headers, handshake.response_headers)
+    return response
+
+
+def refuse(handshake: Handshake) -> Response:
+    """The recorded refusal: status, headers and body."""
+    headers = Headers()
+    _add(headers, handshake.response_headers)
+    assert handshake.status is not None
+    return _response(handshake.status, headers, handshake.body)
+
+
+def no_session_left(what: str, upstream: str, sessions: int) -> Response:
+    """The answer to one connection more than were recorded."""
+    count = "1 session" if sessions == 1 else f"{sessions} sessions"
+    text = (
+        f"wiretape: {what} has {count} of upstream {upstream}, and all were opened before. "
+        "Start the replay anew, or record a longer session.\n"
+    )
+    headers = Headers([("Content-Type", "text/plain; charset=utf-8")])
+    return _response(http.HTTPStatus.SERVICE_UNAVAILABLE, headers, text.encode())
+
+
+def _response(status: int, headers: Headers, body: bytes) -> Response:
+    headers["Content-Length"] = str(len(body))
+    headers["Connection"] = "close"
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return Response(int(status), phrase, headers, body)
+
+
+def _add(headers: Headers, recorded: Iterable[tuple[str, str]]) -> None:
+    for name, value in recorded:
+        lower = name.lower()
+        if lower in _OWN_HEADERS or lower.startswith("sec-websocket-"):
+            continue
+        if value.isprintable() and value.isascii():  # anything else cannot be told from an attack
+            headers[name] = value
+
+
+def _deflate(recorded: str) -> list[ServerPerMessageDeflateFactory]:
+    """permessage-deflate with the recorded parameters (RFC 7692 section 7.1), where it was agreed on."""
+    try:
+        extensions = parse_extension(recorded) if recorded else []
+    except InvalidHeader:
+        return []
+    for name, parameters in extensions:
+        if name != "permessage-deflate":
+            continue
+        values = dict(parameters)
+        return [
+            ServerPerMessageDeflateFactory(
+                server_no_context_takeover="server_no_context_takeover" in values,
+                client_no_context_takeover="client_no_context_takeover" in values,
+                server_max_window_bits=_window_bits(values.get("server_max_window_bits")),
+                client_max_window_bits=_window_bits(values.get("client_max_window_bits")),
+            )
+        ]
+    return []
+
+
+def _window_bits(value: str | None) -> int | None:
+    """A window size that zlib can write: it has none of 8 bits."""
+    return max(9, min(15, int(value))) if value and value.isdecimal() else None

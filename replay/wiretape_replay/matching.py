@@ -1,0 +1,145 @@
+"""Finds the recorded client message that a live one repeats, by what the two ask for."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from wiretape_protocols import Request, Role
+from wiretape_replay.script import Script
+
+_CANDIDATES = 256  # recorded messages compared to name the nearest one of a miss
+_SHOWN = 60  # characters of the two keys around what differs
+
+
+class MatchKind(StrEnum):
+    """What was found for a live client message."""
+
+    FRESH = "fresh"
+    """A recorded message that no live one has used yet."""
+    REPEATED = "repeated"
+    """All recorded ones are used up, but a read may repeat the last answer."""
+    MISSED = "missed"
+
+
+class Match(NamedTuple):
+    """The recorded client message that answers for a live one."""
+
+    kind: MatchKind
+    number: int = -1
+    """Counts the script's client messages; for a miss the nearest one, -1 where none was recorded."""
+    without: str = ""
+    """What a relaxed key left out; empty for an exact match."""
+    differs: str = ""
+    """For a miss: what keeps the nearest message from answering."""
+
+
+class Matcher:
+    """
+    Takes recorded client messages one by one, as live ones ask for them; background excepted.
+
+    The first unused message with the same key wins; then the relaxed keys, in their order; then, for
+    a read, the last one again.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._used = bytearray(len(script.requests))
+        self._first_unused: dict[str, int] = {}
+        """By key: every message in `by_key` before this position is used."""
+        self._first_unused_relaxed: dict[str, int] = {}
+
+    def take(self, request: Request) -> Match:
+        """Find the recorded message for a live one; a fresh one is used up by this."""
+        number = self._unused(self._script.by_key, self._first_unused, request.key)
+        if number is not None:
+            return Match(MatchKind.FRESH, number)
+        for relaxed in request.relaxed:
+            number = self._unused(self._script.by_relaxed_key, self._first_unused_relaxed, relaxed.key)
+            if number is not None:
+                return Match(MatchKind.FRESH, number, relaxed.without)
+        return self._repeat(request) or self._miss(request)
+
+    def _unused(self, index: dict[str, list[int]], positions: dict[str, int], key: str) -> int | None:
+        numbers = index.get(key)
+        if numbers is None:
+            return None
+        position = positions.get(key, 0)
+        while position < len(numbers) and self._used[numbers[position]]:
+            position += 1
+        if position == len(numbers):
+            positions[key] = position
+            return None
+        positions[key] = position + 1
+        self._used[numbers[position]] = 1
+        return numbers[position]
+
+    def _repeat(self, request: Request) -> Match | None:
+        if request.role is not Role.CALL or request.effects:
+            return None
+        if numbers := self._script.by_key.get(request.key):
+            return Match(MatchKind.REPEATED, self._last_answered(numbers))
+        for relaxed in request.relaxed:
+            if numbers := self._script.by_relaxed_key.get(relaxed.key):
+                return Match(MatchKind.REPEATED, self._last_answered(numbers), relaxed.without)
+        return None
+
+    def _last_answered(self, numbers: list[int]) -> int:
+        requests = self._script.requests
+        return next((number for number in reversed(numbers) if requests[number].answers), numbers[-1])
+
+    def _miss(self, request: Request) -> Match:
+        if numbers := self._used_up(request):
+            count = "once" if len(numbers) == 1 else f"{len(numbers)} times"
+            return Match(MatchKind.MISSED, numbers[-1], differs=f"used up: it was recorded {count}")
+        number = self._nearest(request)
+        if number < 0:
+            return Match(MatchKind.MISSED, differs="nothing is left in the recording to answer it")
+        recorded = self._script.requests[number].request
+        return Match(MatchKind.MISSED, number, differs=difference(recorded, request))
+
+    def _used_up(self, request: Request) -> list[int] | None:
+        if numbers := self._script.by_key.get(request.key):
+            return numbers
+        found = (self._script.by_relaxed_key.get(relaxed.key) for relaxed in request.relaxed)
+        return next((numbers for numbers in found if numbers), None)
+
+    def _nearest(self, request: Request) -> int:
+        """
+        The recorded message most like a missed one: of the same method if there is any, unused if any.
+
+        Without one of that method it is the next unused message, the one the recording expected.
+        """
+        same_method = self._script.by_method.get(request.method, []) if request.method else []
+        if same_method:
+            unused = [number for number in same_method if not self._used[number]]
+            candidates = (unused or same_method)[:_CANDIDATES]
+            return max(
+                candidates,
+                key=lambda number: (_common(self._script.requests[number].request.key, request.key), -number),
+            )
+        for number, scripted in enumerate(self._script.requests):
+            if not self._used[number] and not scripted.background:
+                return number
+        return -1
+
+
+def difference(recorded: Request, sent: Request) -> str:
+    """What keeps a recorded message from answering the sent one, in words."""
+    if recorded.method != sent.method:
+        return f"the method: recorded {recorded.method or '(none)'}, sent {sent.method or '(none)'}"
+    start = max(0, _common(recorded.key, sent.key) - _SHOWN // 3)
+    return f"recorded {_part(recorded.key, start)}, sent {_part(sent.key, start)}"
+
+
+def _common(first: str, second: str) -> int:
+    """The number of characters that two texts begin with in common."""
+    length = min(len(first), len(second))
+    for index in range(length):
+        if first[index] != second[index]:
+            return index
+    return length
+
+
+def _part(key: str, start: int) -> str:
+    before = "…" if start else ""
+    after = "…" if len(key) > start + _SHOWN else ""
+    return f"{before}{key[start : start + _SHOWN]}{after}"

@@ -1,0 +1,108 @@
+"""What one connection still has to write, in order, cut into pieces that the socket can take."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wiretape_protocols import Opcode
+from wiretape_replay.script import Script
+
+SLICE_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class _Run:
+    """Recorded frames on their way out: the bytes from `position` to `end` of the script's frames."""
+
+    position: int
+    end: int
+
+
+@dataclass(slots=True)
+class _PackedRun:
+    """Recorded messages that must be framed one by one, because some go out compressed."""
+
+    number: int
+    last: int
+
+
+class Outbox:
+    """
+    A queue of frames and of runs of recorded frames.
+
+    A run takes the same memory however long it is. Pieces end where a frame ends, except within a
+    frame that is larger than a piece.
+    """
+
+    def __init__(self, pack: Callable[[Opcode, bytes, bool], bytes]) -> None:
+        self._pack = pack
+        """Frames a message; its last argument says whether to compress it."""
+        self._script: Script | None = None
+        self._frames = memoryview(b"")
+        self._deflated = False
+        self._waiting: deque[bytes | _Run | _PackedRun] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def play(self, script: Script, *, deflated: bool) -> None:
+        """Name the script that runs are taken from; `deflated`: permessage-deflate was agreed on."""
+        self._script = script
+        self._frames = script.frames()
+        self._deflated = deflated and bool(script.deflated)
+
+    def add(self, frame: bytes) -> None:
+        """Append a frame."""
+        self._waiting.append(frame)
+
+    def add_run(self, first: int, last: int) -> None:
+        """Append the recorded upstream messages `first` to `last`."""
+        assert self._script is not None
+        if self._deflated:
+            self._waiting.append(_PackedRun(first, last))
+            return
+        self._waiting.append(_Run(self._script.frame_start(first), self._script.frame_end(last)))
+
+    def take(self) -> bytes | memoryview:
+        """Remove and return the next piece; empty when nothing waits."""
+        if not self._waiting:
+            return b""
+        head = self._waiting[0]
+        if isinstance(head, _Run):
+            return self._take_slice(head)
+        if isinstance(head, _PackedRun):
+            return self._take_packed(head)
+        self._waiting.popleft()
+        return head
+
+    def truncate(self) -> None:
+        """Forget everything that waits, except for the rest of a frame that has begun."""
+        head = self._waiting[0] if self._waiting else None
+        self._waiting.clear()
+        if not isinstance(head, _Run) or self._script is None:
+            return
+        frame_end = self._script.last_frame_end(head.position - 1, head.position)
+        if head.position and not frame_end:
+            head.end = self._script.frame_end_after(head.position)
+            self._waiting.append(head)
+
+    def _take_slice(self, run: _Run) -> memoryview:
+        assert self._script is not None
+        start, limit = run.position, run.position + SLICE_BYTES
+        if run.end <= limit:
+            self._waiting.popleft()
+            return self._frames[start : run.end]
+        run.position = self._script.last_frame_end(start, limit) or limit
+        return self._frames[start : run.position]
+
+    def _take_packed(self, run: _PackedRun) -> bytes:
+        assert self._script is not None
+        script, pieces, size = self._script, [], 0
+        while run.number <= run.last and size < SLICE_BYTES:
+            opcode, wire = script.message(run.number)
+            pieces.append(self._pack(opcode, wire, run.number in script.deflated))
+            size += len(pieces[-1])
+            run.number += 1
+        if run.number > run.last:
+            self._waiting.popleft()
+        return b"".join(pieces)

@@ -1,0 +1,80 @@
+"""What a live client message means; read anew only where it is not what the recording has at that place."""
+
+from collections.abc import Callable
+
+from wiretape_protocols import Conversation, Opcode, Protocol, Request, decode
+from wiretape_replay.script import Script, ScriptedRequest
+
+_LONGEST_ID = 19  # digits; 2**63 has as many
+
+
+class ClientReader:
+    """
+    Reads the client messages of one connection.
+
+    The meaning of a message depends on the client messages before it alone. So while each of them was
+    the recorded one, byte for byte but for a whole number as id, the next one means what the recorded
+    one means, and need not be parsed. From the first that differs on, each is.
+    """
+
+    def __init__(self, script: Script, protocol: Protocol, redact: Callable[[bytes], bytes]) -> None:
+        self._requests = script.requests
+        self._protocol = protocol
+        self._redact = redact
+        self._heard = 0
+        self._conversation: Conversation | None = None
+        """Unset as long as the client has kept to the recording."""
+
+    def read(self, wire: bytes, opcode: Opcode) -> tuple[Request, bytes]:
+        """The next message's meaning, and its payload, redacted."""
+        payload = decode(wire).payload
+        request = self._as_recorded(payload, opcode)
+        if request is None:
+            redacted = self._redact(payload)
+            if redacted != payload:
+                payload = redacted
+                request = self._as_recorded(payload, opcode)
+        if request is None:
+            request = self._left().client(payload, opcode, self._heard)
+        self._heard += 1
+        return request, payload
+
+    def _as_recorded(self, payload: bytes, opcode: Opcode) -> Request | None:
+        if self._conversation is not None or self._heard >= len(self._requests):
+            return None
+        scripted = self._requests[self._heard]
+        if opcode is not scripted.opcode:
+            return None
+        return scripted.request if payload == scripted.payload else _under_another_id(payload, scripted)
+
+    def _left(self) -> Conversation:
+        """The live conversation, told what it has missed: messages that the client sent as recorded."""
+        if self._conversation is None:
+            self._conversation = self._protocol.conversation(correlate=False)
+            for number, scripted in enumerate(self._requests[: self._heard]):
+                self._conversation.client(scripted.payload, scripted.opcode, number)
+        return self._conversation
+
+
+def _under_another_id(payload: bytes, scripted: ScriptedRequest) -> Request | None:
+    start, after = scripted.id_start, scripted.id_after
+    if start < 0:
+        return None
+    end = len(payload) - after
+    live = payload[start:end]
+    if not live.isdigit() or len(live) > _LONGEST_ID or (live[0] == ord("0") and len(live) > 1):
+        return None
+    recorded = scripted.payload
+    if payload[:start] != recorded[:start] or payload[end:] != recorded[len(recorded) - after :]:
+        return None
+    request = scripted.request
+    return Request(
+        request.role,
+        request.method,
+        request.key,
+        live,
+        request.effects,
+        request.opens,
+        request.closes,
+        request.relaxed,
+    )
