@@ -1,11 +1,14 @@
 """What every test may rely on."""
 
 import os
+from pathlib import Path
 
+import pytest
 from codec_strategies import codecs
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from wiretape.demo.run import run_demo
 from wiretape_protocols import Codec
 
 # The machine is shared: a slow example is no failure, and a failure prints how to repeat it.
@@ -17,3 +20,12 @@ st.register_type_strategy(Codec, codecs())
 
 # A variable of the person who runs the tests must not decide where they record.
 os.environ.pop("WIRETAPE_STORE", None)
+
+
+@pytest.fixture(scope="session")
+def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the recording `demo`: both upstreams, four sessions. Not to be written to."""
+    store = tmp_path_factory.mktemp("demo") / "demo.db"
+    rows = run_demo(store, lambda _: None)
+    assert [row.differences for row in rows] == [[], []]
+    return store

@@ -1,0 +1,5 @@
+"""`python -m wiretape`."""
+
+from wiretape.main import main
+
+main()

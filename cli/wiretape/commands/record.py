@@ -1,0 +1,64 @@
+"""`wiretape record`: runs the recorder until it is told to stop."""
+
+import asyncio
+
+import click
+
+from wiretape.options import ready_file_option, store_option
+from wiretape.ready import notify, tell_ready
+from wiretape_addons import parse_listen, parse_targets
+
+
+@click.command("record", short_help="Record what passes between clients and upstreams.")
+@click.argument("upstreams", nargs=-1, required=True, metavar="NAME[:PROTOCOL]=URL ...")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="The first upstream's address; the others count up. [127.0.0.1:8081]",
+)
+@store_option
+@click.option("--recording", metavar="NAME", help="The recording's name. [made from the time]")
+@click.option("--insecure", is_flag=True, help="Do not verify the certificates of wss:// upstreams.")
+@click.option(
+    "--upstream-ca",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Verify wss:// upstreams by the certificates in FILE (PEM).",
+)
+@ready_file_option
+def command(
+    upstreams: tuple[str, ...],
+    listen: str | None,
+    store: str,
+    recording: str | None,
+    insecure: bool,
+    upstream_ca: str | None,
+    ready_file: str | None,
+) -> None:
+    """
+    Listen for the clients of each upstream, relay everything untouched, and store it.
+
+    NAME=URL is an upstream, such as hotbit=wss://ws.hotbit.io; a NAME that is a known protocol selects
+    it, NAME:PROTOCOL=URL names one. Ends with everything stored on Ctrl-C.
+    """
+    targets = parse_targets(upstreams)
+    addresses = parse_listen(listen, len(targets))
+    try:
+        from wiretape_addons.recorder import Ready, RecorderSettings, run_recorder
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not exc.name.startswith("mitmproxy"):
+            raise
+        raise click.ClickException("recording needs mitmproxy: pip install 'wiretape[record]'") from exc
+
+    settings = RecorderSettings(targets, addresses, store, recording, insecure, upstream_ca)
+
+    def on_ready(ready: Ready) -> None:
+        for at, target in zip(ready.listeners, targets, strict=True):
+            click.echo(f"{at.upstream} ({at.protocol}): {at.url} -> {target.url}", err=True)
+        click.echo(f"recording {ready.recording} into {store}; Ctrl-C ends it", err=True)
+        tell_ready(ready_file, ready.recording, ready.listeners)
+
+    try:
+        asyncio.run(run_recorder(settings, on_ready))
+    finally:
+        notify("STOPPING=1")

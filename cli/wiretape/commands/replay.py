@@ -1,0 +1,105 @@
+"""`wiretape replay`: runs the replay daemon until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from wiretape.options import ready_file_option, store_option
+from wiretape.ready import notify, tell_ready
+from wiretape_replay import (
+    Journal,
+    OnMiss,
+    Order,
+    Pace,
+    ReplayServer,
+    ReplaySettings,
+    Verdict,
+    load_recording,
+)
+from wiretape_store import StoreReader
+
+_DIVERGENCE = 3
+
+
+@click.command("replay", short_help="Stand in for the upstreams and serve a recording.")
+@click.argument("what")
+@store_option
+@click.option(
+    "--listen", metavar="HOST:PORT", help="The first upstream's address; the others count up. [as recorded]"
+)
+@click.option(
+    "--order", type=click.Choice([each.value for each in Order]), default="recorded", show_default=True
+)
+@click.option(
+    "--pace", default="asap", show_default=True, metavar="asap|realtime|xN", help="How fast to push."
+)
+@click.option(
+    "--on-miss",
+    type=click.Choice([each.value for each in OnMiss]),
+    default="error",
+    show_default=True,
+    help="What a message gets that the recording cannot answer.",
+)
+@click.option("--strict", is_flag=True, help="End with status 3 when the client and the recording differ.")
+@click.option(
+    "--journal", type=click.Path(dir_okay=False), metavar="FILE", help="Write what happens (JSON lines)."
+)
+@ready_file_option
+def command(
+    what: str,
+    store: str,
+    listen: str | None,
+    order: str,
+    pace: str,
+    on_miss: str,
+    strict: bool,
+    journal: str | None,
+    ready_file: str | None,
+) -> int:
+    """
+    Serve WHAT (a recording or a session) where it was recorded, until Ctrl-C; then print a verdict.
+
+    The nth connection to an upstream gets its nth recorded session.
+    """
+    settings = ReplaySettings(
+        order=Order(order), pace=Pace.parse(pace), on_miss=OnMiss(on_miss), strict=strict
+    )
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(_open_journal(journal)) if journal else None
+        reader = stack.enter_context(StoreReader(store))
+        server = ReplayServer(
+            load_recording(reader, what),
+            settings,
+            listen=listen,
+            journal=Journal(sink.write if sink else None),
+        )
+        verdict = asyncio.run(_serve(server, what, ready_file))
+    for line in verdict.lines():
+        click.echo(line, err=True)
+    return _DIVERGENCE if strict and not verdict.ok else 0
+
+
+async def _serve(server: ReplayServer, what: str, ready_file: str | None) -> Verdict:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with server:
+        for at in server.listeners:
+            click.echo(f"{at.upstream} ({at.protocol}): {at.url}", err=True)
+        click.echo(f"replaying {what}; Ctrl-C ends it", err=True)
+        tell_ready(ready_file, what, server.listeners)
+        await stop.wait()
+        notify("STOPPING=1")
+    return server.verdict()
+
+
+def _open_journal(path: str) -> TextIO:
+    try:
+        return Path(path).open("w", buffering=1)
+    except OSError as exc:
+        message = f"cannot write the journal {path} ({exc.strerror}): name another file with --journal"
+        raise click.ClickException(message) from exc

@@ -1,0 +1,72 @@
+"""`wiretape sessions`: what a store holds."""
+
+import json
+from typing import Any
+
+import click
+
+from wiretape.options import json_option, store_option
+from wiretape.text import bytes_text, table, time_text
+from wiretape_store import Session, StoreReader
+
+
+@click.command("sessions", short_help="List recorded sessions.")
+@click.argument("what", required=False)
+@store_option
+@json_option
+def command(what: str | None, store: str, as_json: bool) -> None:
+    """
+    List the sessions of a store, or of the recording or session WHAT.
+    """
+    with StoreReader(store) as reader:
+        sessions = reader.sessions(what)
+    if as_json:
+        click.echo(json.dumps([session_object(session) for session in sessions], indent=2))
+        return
+    if not sessions:
+        click.echo(f"no sessions in {store} yet", err=True)
+        return
+    click.echo(table(_HEADINGS, [_row(session) for session in sessions]))
+
+
+_HEADINGS = (
+    "session", "recording", "upstream", "started", "sent", "received", "exchanges", "pushes", "wire", "end",
+)  # fmt: skip
+
+
+def session_object(session: Session) -> dict[str, Any]:
+    """A session as the JSON that scripts rely on."""
+    end = session.end
+    return {
+        "id": session.id,
+        "recording": session.recording,
+        "upstream": session.upstream.name,
+        "protocol": session.upstream.protocol,
+        "url": session.upstream.url,
+        "started_at": time_text(session.started_at_us),
+        "ended_at": None if session.ended_at_us is None else time_text(session.ended_at_us),
+        "messages_from_client": session.messages_from_client,
+        "messages_from_upstream": session.messages_from_upstream,
+        "exchanges": session.exchanges,
+        "pushes": session.pushes,
+        "wire_bytes": session.wire_bytes,
+        "end": {"kind": end.kind.value, "code": end.code, "reason": end.reason},
+    }
+
+
+def _row(session: Session) -> tuple[str, ...]:
+    end = session.end
+    how = end.kind.value + (f" {end.code}" if end.code is not None else "")
+    side = "" if end.from_client is None else (" by the client" if end.from_client else " by the upstream")
+    return (
+        session.id,
+        session.recording,
+        session.upstream.name,
+        time_text(session.started_at_us)[:19].replace("T", " "),
+        str(session.messages_from_client),
+        str(session.messages_from_upstream),
+        str(session.exchanges),
+        str(session.pushes),
+        bytes_text(session.wire_bytes),
+        how + side,
+    )

@@ -1,0 +1,43 @@
+"""`wiretape show`: the messages of one session."""
+
+import json
+import shutil
+import sys
+
+import click
+
+from wiretape.options import json_option, store_option
+from wiretape.text import message_line, message_object
+from wiretape_store import Event, StoreReader
+
+
+@click.command("show", short_help="Print the messages of a session.")
+@click.argument("session")
+@store_option
+@json_option
+@click.option("--raw", is_flag=True, help="As --json, with the exact bytes of each message added.")
+def command(session: str, store: str, as_json: bool, raw: bool) -> None:
+    """
+    Print the messages of SESSION, decoded, with what else happened between them.
+    """
+    with StoreReader(store) as reader:
+        if as_json or raw:
+            for message in reader.messages(session):
+                click.echo(json.dumps(message_object(message, raw=raw), ensure_ascii=False))
+            return
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        events = reader.events(session)
+        for message in reader.messages(session):
+            while events and events[0].after_seq < message.seq:
+                click.echo(_event_line(events.pop(0)))
+            click.echo(message_line(message, width=width))
+        for event in events:
+            click.echo(_event_line(event))
+
+
+def _event_line(event: Event) -> str:
+    arrow = "->" if event.from_client else "<-"
+    text = event.data.decode("utf-8", "backslashreplace")
+    if event.kind.value == "close" and len(event.data) >= 2:
+        text = f"{int.from_bytes(event.data[:2], 'big')} {event.data[2:].decode('utf-8', 'replace')}"
+    return f"{'':5} {event.at_us / 1e6:10.6f} {arrow} ({event.kind.value}) {text}".rstrip()

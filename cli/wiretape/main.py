@@ -1,0 +1,82 @@
+"""The `wiretape` command: finds the subcommand, and turns what can go wrong into a sentence and a status."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from wiretape import __version__
+
+# Name, module below wiretape.commands, and the line that `wiretape --help` shows. A command's module
+# is imported when the command runs, so that each starts as quickly as it can.
+COMMANDS = {
+    "record": "Record what passes between clients and upstreams.",
+    "replay": "Stand in for the upstreams and serve a recording.",
+    "sessions": "List recorded sessions.",
+    "show": "Print the messages of a session.",
+    "tail": "Follow a running recording, message by message.",
+    "verify": "Play a recording against its own replay and compare every byte.",
+    "demo": "Record and replay two simulated upstreams.",
+}
+
+DONE, FAILED, USAGE, DIVERGENCE = 0, 1, 2, 3
+
+
+class Commands(click.Group):
+    """The subcommands, imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"wiretape.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wiretape")
+def wiretape() -> None:
+    """Record WebSocket traffic, and replay it deterministically to any client."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exits 0 done, 1 failed, 2 usage, 3 divergence."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    from wiretape_protocols import WiretapeError
+
+    try:
+        status: Any = wiretape.main(arguments, prog_name="wiretape", standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.Abort:
+        return FAILED
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except WiretapeError as exc:
+        click.echo(f"wiretape: {exc}", err=True)
+        return USAGE if exc.usage else FAILED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        return DONE
+    return status if isinstance(status, int) else DONE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Options that mean the same in every command."""
+
+import click
+
+store_option = click.option(
+    "--store",
+    envvar="WIRETAPE_STORE",
+    default="wiretape.db",
+    show_default=True,
+    show_envvar=True,
+    metavar="URL",
+    help="The store: a path or a database URL.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+ready_file_option = click.option(
+    "--ready-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write where everything listens to FILE (JSON), once it does.",
+)

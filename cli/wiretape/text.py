@@ -1,0 +1,73 @@
+"""How tables, times, sizes and messages look on a terminal."""
+
+import base64
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from wiretape_store import Message
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns under headings; those that hold only numbers stand on the right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    right = [all(cell[:1].isdigit() for cell in column) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if at_right else cell.ljust(width)
+            for cell, width, at_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in (headings, *rows)
+    ]
+    return "\n".join(lines)
+
+
+def time_text(at_us: int) -> str:
+    """Microseconds since 1970 as ISO 8601, UTC."""
+    seconds, micros = divmod(at_us, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes, in the unit that reads best."""
+    if count < 10_000:
+        return f"{count} B"
+    if count < 10_000_000:
+        return f"{count / 1000:.1f} kB"
+    return f"{count / 1_000_000:.1f} MB"
+
+
+def message_object(message: Message, *, raw: bool = False) -> dict[str, Any]:
+    """A message as the JSON that scripts rely on; `raw` adds its exact bytes."""
+    what: dict[str, Any] = {
+        "seq": message.seq,
+        "from_client": message.from_client,
+        "opcode": message.opcode.name.lower(),
+        "at_us": message.at_us,
+        "codec": message.codec.kind.value,
+        "role": message.role.name.lower(),
+        "method": message.method,
+        "answers": message.answers,
+        "stream": message.stream,
+    }
+    try:
+        what["payload"] = message.payload.decode()
+    except UnicodeDecodeError:
+        what["payload_base64"] = base64.b64encode(message.payload).decode()
+    if raw:
+        what["wire_base64"] = base64.b64encode(message.wire).decode()
+    return what
+
+
+def message_line(message: Message, *, width: int | None = None, prefix: str = "") -> str:
+    """A message as one line for people: when, which way, what for, and its text."""
+    arrow = "->" if message.from_client else "<-"
+    role = message.role.name.lower()
+    answers = "" if message.answers is None else f" of {message.answers}"
+    try:
+        payload = " ".join(message.payload.decode().split())
+    except UnicodeDecodeError:
+        payload = f"({len(message.payload)} bytes) {message.payload[:32].hex()}"
+    packed = f" [{message.codec.kind.value}]" if message.codec.kind.value != "identity" else ""
+    line = f"{prefix}{message.seq:5} {message.at_us / 1e6:10.6f} {arrow} {role}{answers}{packed} {payload}"
+    return line if width is None or len(line) <= width else line[: width - 1] + "…"
