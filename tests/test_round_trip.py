@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from wiretape.demo.run import differences
 from wiretape.demo.visitor import Seen
 from wiretape_replay.player import Manner, Player

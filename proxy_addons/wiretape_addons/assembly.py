@@ -84,6 +84,13 @@ class SessionAssembler:
         """A whole message, its framing and permessage-deflate undone by somebody else."""
         self._message(DataMessage(opcode, data), from_client=from_client, elapsed_us=self._elapsed(at_us))
 
+    def miss_beginning(self, at_us: int) -> None:
+        """The connection's beginning is lost, so that its frames cannot be read any more."""
+        text = b"this connection passed unrecorded: the store could not be written when it began"
+        self._event(EventKind.GAP, text, from_client=False, elapsed_us=self._elapsed(at_us))
+        for reader in self._readers.values():
+            reader.broken = True
+
     def end(self, ending: Ending, at_us: int) -> None:
         """The connection is over; nothing may follow."""
         self._writer.end_session(

@@ -78,6 +78,8 @@ class IntakeSettings:
     upstreams: list[dict[str, str]]
     commit_interval_us: int
     limit_bytes: int
+    pass_unrecorded: bool
+    """Go on when the store cannot be written, and record the gap when it can again."""
 
 
 def header(kind: Kind, key: int, *, from_client: bool, opcode: int, at_us: int, length: int) -> bytes:

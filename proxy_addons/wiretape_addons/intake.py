@@ -12,11 +12,12 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 from wiretape_addons.assembly import SessionAssembler
 from wiretape_addons.feed import Ending, IntakeSettings, Kind, Record, RecordReader, ending, opening
 from wiretape_protocols import Opcode, Redactor, WiretapeError, protocol_named
-from wiretape_store import Recording, StoreWriter, UpstreamSpec
+from wiretape_store import Recording, StoreError, StoreWriter, UpstreamSpec
 
 _CHUNK_BYTES = 1 << 20
 # How many records may be handled before the clock is looked at: the commit interval is kept under load.
@@ -25,14 +26,35 @@ _LONGEST_WAIT_US = 1_000_000
 
 
 class Intake:
-    """Turns the records of one recorder into sessions of one recording."""
+    """
+    Turns the records of one recorder into sessions of one recording.
 
-    def __init__(self, writer: StoreWriter, recording: Recording, limit_bytes: int) -> None:
+    With `pass_unrecorded` a store that cannot be written is no end: what could not be stored is
+    forgotten and counted, and the count is stored as a gap as soon as the store is back.
+    """
+
+    def __init__(
+        self,
+        writer: StoreWriter,
+        recording: Recording,
+        limit_bytes: int,
+        *,
+        pass_unrecorded: bool = False,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._writer = writer
         self._recording = recording
         self._redactor = Redactor(writer.redaction_key)
         self._limit_bytes = limit_bytes
+        self._pass = pass_unrecorded
+        self._warn = warn
         self._sessions: dict[int, SessionAssembler] = {}
+        # While the store cannot be written: how many messages were lost, and by key the connections that
+        # it does not know at all, with their end once they have one.
+        self._failing = False
+        self._lost = 0
+        self._unopened: dict[int, tuple[Record, Record | None]] = {}
+        self._try_again_us = 0
         self.stopped = False
 
     def take(self, record: Record) -> None:
@@ -50,14 +72,60 @@ class Intake:
         elif kind is Kind.OPEN:
             self._open(record)
         elif kind is Kind.END:
+            if record.key in self._unopened:
+                self._unopened[record.key] = (self._unopened[record.key][0], record)
             self._end(record.key, ending(record.body), record.at_us)
         else:
             self.stop(record.at_us)
 
+    def commit_if_due(self) -> None:
+        """Commit when it is time; a failure is the end, or where that is allowed, a gap."""
+        try:
+            self._writer.commit_if_due()
+            if self._unopened:
+                self._open_late()
+        except StoreError as exc:
+            self._fail(exc)
+            self._lost += self._writer.discard()
+        else:
+            if self._failing and not self._unopened and self._writer.next_commit_at_us is None:
+                self._failing = False
+                self._warn(f"the store is back; {self._lost} messages passed unrecorded")
+                self._lost = 0
+
+    def _fail(self, exc: StoreError) -> None:
+        if not self._pass:
+            raise exc
+        if not self._failing:
+            self._failing = True
+            self._warn(f"traffic passes unrecorded: {exc}")
+
     def _open(self, record: Record) -> None:
+        try:
+            self._sessions[record.key] = self._begin(record)
+        except StoreError as exc:
+            self._fail(exc)
+            self._unopened[record.key] = (record, None)
+
+    def _open_late(self) -> None:
+        """Record the connections that began while the store was away; their traffic so far is lost."""
+        now_us = _now_us()
+        if now_us < self._try_again_us:
+            return
+        self._try_again_us = now_us + _LONGEST_WAIT_US
+        for key, (record, end) in list(self._unopened.items()):
+            session = self._begin(record)
+            session.miss_beginning(now_us)
+            del self._unopened[key]
+            if end is None:
+                self._sessions[key] = session
+            else:
+                session.end(ending(end.body), end.at_us)
+
+    def _begin(self, record: Record) -> SessionAssembler:
         what = opening(record.body)
         upstream = self._recording.upstreams[what.upstream]
-        self._sessions[record.key] = SessionAssembler(
+        return SessionAssembler(
             self._writer,
             self._redactor,
             protocol_named(upstream.protocol),
@@ -103,7 +171,14 @@ def serve(feed: socket.socket, settings: IntakeSettings) -> int:
         ]
         recording = writer.begin_recording(settings.recording, upstreams)
         _tell(feed, recording=recording.name)
-        _take_all(feed, writer, Intake(writer, recording, settings.limit_bytes))
+        intake = Intake(
+            writer,
+            recording,
+            settings.limit_bytes,
+            pass_unrecorded=settings.pass_unrecorded,
+            warn=lambda text: _tell(feed, warning=text),
+        )
+        _take_all(feed, writer, intake)
         writer.close()
     except WiretapeError as exc:
         _tell(feed, error=str(exc))
@@ -133,8 +208,8 @@ def _take_all(feed: socket.socket, writer: StoreWriter, intake: Intake) -> None:
             for number, record in enumerate(reader.feed(chunk)):
                 intake.take(record)
                 if not number % _RECORDS_A_LOOK:
-                    writer.commit_if_due()
-        writer.commit_if_due()
+                    intake.commit_if_due()
+        intake.commit_if_due()
 
 
 def _tell(feed: socket.socket, **what: object) -> None:

@@ -34,19 +34,26 @@ class OutletSettings:
     start_deadline_s: float = 30.0
     commit_interval_us: int = 50_000
     limit_bytes: int = 1 << 28
+    pass_unrecorded: bool = False
 
 
 class Outlet(asyncio.Protocol):
     """
     One recorder's way to its store. Start it inside a running event loop, stop it once.
 
-    `on_failure` is called with a sentence, at most once, when the writer ends before it was asked to.
+    `on_failure` is called with a sentence, at most once, when the writer ends before it was asked to;
+    `on_warning` with a sentence when it goes on and the user should know something.
     """
 
     def __init__(
-        self, on_failure: Callable[[str], None], settings: OutletSettings = OutletSettings()
+        self,
+        on_failure: Callable[[str], None],
+        settings: OutletSettings = OutletSettings(),
+        *,
+        on_warning: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._on_failure = on_failure
+        self._on_warning = on_warning
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport | None = None
@@ -72,6 +79,7 @@ class Outlet(asyncio.Protocol):
             [asdict(upstream) for upstream in upstreams],
             self._settings.commit_interval_us,
             self._settings.limit_bytes,
+            self._settings.pass_unrecorded,
         )
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - its pipe is a socket of ours
@@ -158,6 +166,8 @@ class Outlet(asyncio.Protocol):
                 self._error = told["error"]
             elif "stored" in told:
                 self._stored = True
+            elif "warning" in told:
+                self._on_warning(told["warning"])
 
     def pause_writing(self) -> None:
         """The queue is at its bound."""

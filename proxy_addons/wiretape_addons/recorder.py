@@ -17,8 +17,9 @@ from mitmproxy.addons.core import Core
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
+from mitmproxy.proxy import server
 
-from wiretape_addons.outlet import Outlet
+from wiretape_addons.outlet import Outlet, OutletSettings
 from wiretape_addons.tap import Tap, place_of
 from wiretape_addons.upstreams import Target
 from wiretape_protocols import WiretapeError
@@ -52,6 +53,8 @@ class RecorderSettings:
     """Do not verify the certificates of wss:// upstreams."""
     upstream_ca: str | None = None
     """A PEM file with the certificates to verify them by."""
+    pass_unrecorded: bool = False
+    """Relay on when the store cannot be written, and record the gap when it can again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,19 @@ class Ready:
     listeners: tuple[Listener, ...]
 
 
-async def run_recorder(settings: RecorderSettings, on_ready: Callable[[Ready], None]) -> None:
+async def run_recorder(
+    settings: RecorderSettings, on_ready: Callable[[Ready], None], on_warning: Callable[[str], None]
+) -> None:
     """
     Record until SIGINT or SIGTERM; everything is stored when this returns.
 
     Raises ListenError before anything is recorded, and RecordingStoppedError when the store cannot be
-    written, after closing the connections: unrecorded traffic must not pass for recorded.
+    written, after closing the connections: unrecorded traffic must not pass for recorded. `on_warning`
+    gets a sentence when recording goes on, but not as it should.
     """
     stop = asyncio.Event()
-    outlet = Outlet(lambda _: stop.set())
+    outlet_settings = OutletSettings(pass_unrecorded=settings.pass_unrecorded)
+    outlet = Outlet(lambda _: stop.set(), outlet_settings, on_warning=on_warning)
     error: WiretapeError | None = None
     with tempfile.TemporaryDirectory(prefix="wiretape-") as confdir:
         proxyserver = Proxyserver()
@@ -135,13 +142,13 @@ def _modes(settings: RecorderSettings) -> list[str]:
 
 def _address(proxyserver: Proxyserver, mode: str, asked: tuple[str, int]) -> str:
     """Where a listener really is, as HOST:PORT. Raises ListenError when it is not."""
-    server = proxyserver.servers[mode]
-    if not server.is_running or not server.listen_addrs:
-        exc = server.last_exception
+    instance = proxyserver.servers[mode]
+    if not instance.is_running or not instance.listen_addrs:
+        exc = instance.last_exception
         cause = exc.__cause__ or exc if exc else None
         why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
         raise ListenError(*asked, why)
-    host, port = server.listen_addrs[0][:2]
+    host, port = instance.listen_addrs[0][:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -158,10 +165,14 @@ def _master(settings: RecorderSettings, confdir: str, *addons: object) -> Master
         http2=False,
         connection_strategy="lazy",
         keep_host_header=True,
-        tcp_timeout=_NEVER_S,
         ssl_insecure=settings.insecure,
         ssl_verify_upstream_trusted_ca=settings.upstream_ca,
     )
+    if "tcp_timeout" in master.options:
+        master.options.update(tcp_timeout=_NEVER_S)
+    else:
+        # mitmproxy 12.2.0 and 12.2.1 have a constant where later ones have the option.
+        server.TCP_TIMEOUT = _NEVER_S  # type: ignore[attr-defined]
     return master
 
 

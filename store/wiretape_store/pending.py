@@ -6,7 +6,7 @@ from typing import Any
 
 from wiretape_protocols import IDENTITY, Codec, CodecKind, Decoded, Opcode, Role
 from wiretape_store.chunks import RAW, Entry
-from wiretape_store.records import End, Event, Handshake
+from wiretape_store.records import End, Event, EventKind, Handshake
 
 Row = tuple[int | None, ...]
 
@@ -47,6 +47,8 @@ class LiveSession:
     """When and how it ended."""
     last_at_us: int = 0
     """Of what the commits so far have stored."""
+    lost: int = 0
+    """Messages that were given up since the last commit; it stores how many as a gap."""
 
     def event_rows(self, session_id: int) -> list[dict[str, Any]]:
         """Make the rows of table `event` for the events that wait."""
@@ -83,8 +85,21 @@ class LiveSession:
         times = (waiting[-1].at_us for waiting in (self.messages, self.events) if waiting)
         return max(self.last_at_us, *times, 0)
 
+    def give_up(self) -> int:
+        """Forget the messages and events that wait, but for how many messages were lost; says how many now."""
+        lost_now = len(self.messages)
+        at_us = self.latest_at_us()
+        self.lost += lost_now
+        self.messages.clear()
+        self.events = []
+        if self.lost:
+            text = f"{self.lost} messages passed unrecorded: the store could not be written"
+            self.events.append(Event(self.next_seq - 1, at_us, False, EventKind.GAP, text.encode()))
+        return lost_now
+
     def committed(self) -> None:
         """Drop what waits: it is stored."""
+        self.lost = 0
         self.last_at_us = self.latest_at_us()
         self.next_event += len(self.events)
         self.messages.clear()

@@ -198,13 +198,12 @@ class StoreWriter:
         return self._settler.step()
 
     def discard(self) -> int:
-        """Forget the messages and events that wait, and say how many messages those were."""
-        lost = 0
-        for live in self._waiting.values():
-            lost += len(live.messages)
-            live.messages.clear()
-            live.events.clear()
-        return lost
+        """
+        Forget the messages and events that wait, and say how many messages those were.
+
+        The next commit that succeeds stores how many were lost, as a gap in each session.
+        """
+        return sum(live.give_up() for live in self._waiting.values())
 
     def close(self) -> None:
         """Store and settle everything, end what is open as interrupted, and close the store."""

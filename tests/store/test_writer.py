@@ -327,6 +327,9 @@ def test_what_is_discarded_leaves_a_gap_and_nothing_else(tmp_path: Path) -> None
         assert [message.wire for message in reader.messages("s1")] == [b"0", b"1", b"4", b"5"]
         assert [message.seq for message in reader.messages("s1", 2)] == [4, 5]
         assert reader.session("s1").messages_from_upstream == 4
+        (gap,) = reader.events("s1")
+    assert (gap.kind, gap.after_seq) == (EventKind.GAP, 3)
+    assert gap.data == b"2 messages passed unrecorded: the store could not be written"
 
 
 def test_closing_ends_what_is_open_as_interrupted(tmp_path: Path) -> None:

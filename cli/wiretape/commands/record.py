@@ -25,6 +25,13 @@ from wiretape_addons import parse_listen, parse_targets
     type=click.Path(exists=True, dir_okay=False),
     help="Verify wss:// upstreams by the certificates in FILE (PEM).",
 )
+@click.option(
+    "--on-store-failure",
+    type=click.Choice(["close", "pass"]),
+    default="close",
+    show_default=True,
+    help="When the store cannot be written: end, or relay on and record the gap later.",
+)
 @ready_file_option
 def command(
     upstreams: tuple[str, ...],
@@ -33,6 +40,7 @@ def command(
     recording: str | None,
     insecure: bool,
     upstream_ca: str | None,
+    on_store_failure: str,
     ready_file: str | None,
 ) -> None:
     """
@@ -50,7 +58,9 @@ def command(
             raise
         raise click.ClickException("recording needs mitmproxy: pip install 'wiretape[record]'") from exc
 
-    settings = RecorderSettings(targets, addresses, store, recording, insecure, upstream_ca)
+    settings = RecorderSettings(
+        targets, addresses, store, recording, insecure, upstream_ca, on_store_failure == "pass"
+    )
 
     def on_ready(ready: Ready) -> None:
         for at, target in zip(ready.listeners, targets, strict=True):
@@ -59,6 +69,6 @@ def command(
         tell_ready(ready_file, ready.recording, ready.listeners)
 
     try:
-        asyncio.run(run_recorder(settings, on_ready))
+        asyncio.run(run_recorder(settings, on_ready, lambda text: click.echo(f"wiretape: {text}", err=True)))
     finally:
         notify("STOPPING=1")

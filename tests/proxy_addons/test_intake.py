@@ -1,0 +1,142 @@
+"""The writer's side of a recorder, in this process, with a store that fails when told to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wiretape_addons.feed import Ending, Kind, Opening, Record, json_body
+from wiretape_addons.intake import Intake
+from wiretape_store import (
+    EndKind,
+    EventKind,
+    Handshake,
+    StoreError,
+    StoreReader,
+    StoreWriter,
+    UpstreamSpec,
+)
+
+
+class Clock:
+    """Microseconds that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_us = 1_700_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+class FailingWriter(StoreWriter):
+    """A writer whose disk is full while the test says so."""
+
+    full = False
+
+    def commit(self) -> None:
+        if self.full:
+            raise StoreError(self.path, "storing messages failed: disk full", "make room on its disk")
+        super().commit()
+
+    def begin_session(self, upstream_id: int, started_at_us: int, handshake: Handshake) -> int:
+        if self.full:
+            raise StoreError(self.path, "beginning a session failed: disk full", "make room on its disk")
+        return super().begin_session(upstream_id, started_at_us, handshake)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def writer(tmp_path: Path, clock: Clock) -> Iterator[FailingWriter]:
+    with FailingWriter(str(tmp_path / "a.db"), clock_us=clock) as writer:
+        yield writer
+
+
+def opened(key: int, target: str = "/") -> Record:
+    handshake = Opening(0, 1_700_000_000_000_000, target, [], 101, [], "", None)
+    return Record(Kind.OPEN, key, False, 0, 1, json_body(handshake))
+
+
+def text(key: int, data: bytes) -> Record:
+    return Record(Kind.DATA, key, False, 0, 2, bytes([0x81, len(data)]) + data)
+
+
+def end(key: int) -> Record:
+    return Record(Kind.END, key, False, 0, 3, json_body(Ending(False)))
+
+
+def intake_of(writer: StoreWriter, warnings: list[str], *, pass_unrecorded: bool = True) -> Intake:
+    recording = writer.begin_recording("test", [UpstreamSpec("a", "opaque", "ws://x", "")])
+    return Intake(writer, recording, 1 << 20, pass_unrecorded=pass_unrecorded, warn=warnings.append)
+
+
+def commit_later(intake: Intake, clock: Clock) -> None:
+    clock.now_us += 50_000
+    intake.commit_if_due()
+
+
+def test_a_store_that_fails_ends_the_recording_unless_told_otherwise(
+    writer: FailingWriter, clock: Clock
+) -> None:
+    intake = intake_of(writer, [], pass_unrecorded=False)
+    intake.take(opened(0))
+    intake.take(text(0, b"a"))
+    writer.full = True
+
+    with pytest.raises(StoreError, match="disk full"):
+        commit_later(intake, clock)
+    with pytest.raises(StoreError, match="disk full"):
+        intake.take(opened(1))
+    writer.full = False
+
+
+def test_a_gap_is_recorded_as_soon_as_the_store_is_back(writer: FailingWriter, clock: Clock) -> None:
+    warnings: list[str] = []
+    intake = intake_of(writer, warnings)
+    intake.take(opened(0))
+    intake.take(text(0, b"a"))
+    commit_later(intake, clock)
+    writer.full = True
+    for data in (b"b", b"c"):
+        intake.take(text(0, data))
+        commit_later(intake, clock)
+    intake.take(opened(1, "/late"))
+    intake.take(text(1, b"lost with its beginning"))
+    intake.take(opened(2, "/gone"))
+    intake.take(end(2))
+    writer.full = False
+    commit_later(intake, clock)
+    commit_later(intake, clock)
+    for key in (0, 1):
+        intake.take(text(key, b"d"))
+        intake.take(end(key))
+    intake.stop(9)
+
+    with StoreReader(writer.path) as reader:
+        sessions = {session.handshake.target: session for session in reader.sessions()}
+        first = [(message.seq, message.wire) for message in reader.messages(sessions["/"].id)]
+        gaps = {target: reader.events(session.id) for target, session in sessions.items()}
+        late = list(reader.messages(sessions["/late"].id))
+    assert first == [(0, b"a"), (3, b"d")]
+    assert [(gap.kind, gap.after_seq) for gap in gaps["/"]] == [(EventKind.GAP, 2)]
+    assert gaps["/"][0].data == b"2 messages passed unrecorded: the store could not be written"
+    assert [gap.kind for gap in gaps["/late"] + gaps["/gone"]] == [EventKind.GAP, EventKind.GAP]
+    assert late == []
+    assert {session.end.kind for session in sessions.values()} == {EndKind.EOF}
+    assert [warning.split(":")[0].split(";")[0] for warning in warnings] == [
+        "traffic passes unrecorded",
+        "the store is back",
+    ]
+
+
+def test_records_of_a_connection_that_is_not_known_are_ignored(writer: FailingWriter) -> None:
+    intake = intake_of(writer, [])
+
+    intake.take(text(7, b"late"))
+    intake.take(end(7))
+    intake.stop(9)
+
+    assert intake.stopped
