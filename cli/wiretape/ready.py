@@ -45,13 +45,14 @@ def tell_ready(path: str | None, recording: str, listeners: Iterable[Listening])
     notify("READY=1")
 
 
-def notify(state: str) -> None:
-    """Tell systemd about a `Type=notify` service (sd_notify(3)); nothing happens outside systemd."""
+def notify(state: str) -> bool:
+    """Tell systemd about a `Type=notify` service (sd_notify(3)); False outside systemd."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
-        return
+        return False
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.connect(address)
         sock.send(state.encode())
+    return True
