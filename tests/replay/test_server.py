@@ -268,7 +268,9 @@ def test_a_handshake_without_end_is_refused() -> None:
             RawClient(server.listeners[0].url) as client,
         ):
             await client.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 140_000)
-            assert (await client.rest()).startswith(b"HTTP/1.1 4")
+            # Before version 17 the library hangs up without a word.
+            rest = await client.rest()
+            assert rest[: len(b"HTTP/1.1 4")] in {b"HTTP/1.1 4", b""}
 
     run(test)
 
