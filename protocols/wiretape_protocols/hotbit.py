@@ -104,6 +104,10 @@ class HotbitConversation(Conversation):
         return "after auth" if self._authenticated else "before auth"
 
 
+_ENVELOPE = frozenset({"method", "params", "id"})
+_LOGIN_WORDS = (b"server.auth", b"server.sign")
+
+
 class HotbitProtocol(Protocol):
     """The Hotbit exchange: JSON text from the client, one gzip stream a binary message back."""
 
@@ -138,13 +142,19 @@ class HotbitProtocol(Protocol):
         message = read_request(payload)
         name = message.get("method") if message else None
         method = METHODS.get(name) if isinstance(name, str) else None
-        if message is None or method is None or not method.secrets:
+        if message is None or any(payload.count(member) > 1 for member in (b'"method"', b'"params"')):
+            # What the server makes of it is anybody's guess, and so is where the secret stands.
+            return [(0, len(payload))] if any(word in payload for word in _LOGIN_WORDS) else []
+        if method is None or not method.secrets:
             return []
-        if not isinstance(message.get("params"), list):
+        params = message.get("params")
+        if not isinstance(params, list):
             span = member_span(payload, "params")
             return [span] if span else []
-        spans = (value_span(payload, ("params", index)) for index in method.secrets)
-        return [span for span in spans if span]
+        secret = (index for index in range(len(params)) if index not in method.plain)
+        spans = [value_span(payload, ("params", index)) for index in secret]
+        spans += [member_span(payload, member) for member in message if member not in _ENVELOPE]
+        return sorted({span for span in spans if span})
 
     def with_id(self, payload: bytes, id_text: bytes | None) -> bytes:
         """Put the live id in the place of the recorded one."""

@@ -50,6 +50,8 @@ class Method:
     """The result depends on who is logged in, so the key says whether anybody tried."""
     secrets: tuple[int, ...] = ()
     """Which params are secret, counted from 0."""
+    plain: tuple[int, ...] = ()
+    """Which params of a login are no secret; all that nobody knows of are."""
     documented: bool = True
 
 
@@ -71,8 +73,10 @@ _ALL = (
     # The document's heading for server.time; its own sample has the name above.
     Method("system.time", _CALL, Params.IGNORED, Shape.TIME),
     Method("server.auth", Role.AUTH, Params.EXACT, _STATUS, secrets=(0, 1)),
-    Method("server.auth2", Role.AUTH, Params.IGNORED, _STATUS, secrets=(0, 3), documented=False),
-    Method("server.sign", Role.AUTH, Params.IGNORED, _STATUS, secrets=(0, 1), documented=False),
+    Method(
+        "server.auth2", Role.AUTH, Params.IGNORED, _STATUS, secrets=(0, 3), plain=(1, 2), documented=False
+    ),
+    Method("server.sign", Role.AUTH, Params.IGNORED, _STATUS, secrets=(0, 1), plain=(2,), documented=False),
     Method("kline.query", _CALL, Params.RANGE, Shape.LIST),
     Method("price.query", _CALL, Params.EXACT, Shape.STRING),
     Method("state.query", _CALL, Params.EXACT, Shape.DICT),

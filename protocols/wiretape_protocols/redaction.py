@@ -19,6 +19,7 @@ _TOKEN_DIGITS = 32
 _TOKEN = re.compile(_MARK + rb"[0-9a-f]{%d}" % _TOKEN_DIGITS)
 
 _SCHEMED = re.compile(r"(\s*\S+\s+)(\S.*?)(\s*)")
+_URL_HEADERS = frozenset({"content-location", "location", "origin", "referer"})
 _SCHEMED_HEADERS = frozenset({"authorization", "proxy-authorization"})
 # RFC 6455's own fields: no secret is in them but the one that applications put among the subprotocols.
 _HANDSHAKE_PREFIX = "sec-websocket-"
@@ -114,8 +115,8 @@ class Redactor:
         return self.token(unquote_to_bytes(_bytes(quoted))).decode() if quoted else ""
 
     def _header_value(self, name: str, value: str) -> str:
-        if name in _SCHEMED_HEADERS:
-            return self._schemed(value)
+        if name in _SCHEMED_HEADERS or name in _URL_HEADERS:
+            return self.url(value) if name in _URL_HEADERS else self._schemed(value)
         if name == "cookie":
             return ";".join(self._cookie(pair) for pair in value.split(";"))
         if name == "set-cookie":
@@ -123,9 +124,8 @@ class Redactor:
             return self._cookie(pair) + semicolon + attributes
         if name == _SUBPROTOCOLS:
             return self._subprotocols(value)
-        if name.startswith(_HANDSHAKE_PREFIX) or not _names_secret(name):
-            return value
-        return self._text_token(value)
+        plain = name.startswith(_HANDSHAKE_PREFIX) or not _names_secret(name)
+        return value if plain else self._text_token(value)
 
     def _schemed(self, value: str) -> str:
         parts = _SCHEMED.fullmatch(value)

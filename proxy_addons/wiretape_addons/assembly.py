@@ -18,6 +18,8 @@ from wiretape_addons.frames import (
 from wiretape_protocols import Opcode, Protocol, Redactor, decode
 from wiretape_store import End, EndKind, Event, EventKind, Handshake, NewMessage, StoreWriter
 
+_LEARNED_BYTES = 6
+"""A secret that is shorter is not looked for elsewhere: it would be found where it is not meant."""
 _CONTROL_EVENTS = {Opcode.PING: EventKind.PING, Opcode.PONG: EventKind.PONG, Opcode.CLOSE: EventKind.CLOSE}
 
 
@@ -47,6 +49,8 @@ class SessionAssembler:
         self._started_at_us = opening.started_at_us
         self._last_us = 0
         self._seq = 0
+        # The secrets that the client sent and the tokens that stand for them, should they come back.
+        self._known: dict[bytes, bytes] = {}
         # The first close frame: who sent it, its code and reason.
         self._close: tuple[bool, int | None, str | None] | None = None
         self._opening = opening
@@ -115,10 +119,9 @@ class SessionAssembler:
     def _message(self, item: DataMessage, *, from_client: bool, elapsed_us: int) -> None:
         decoded = decode(item.data)
         payload = decoded.payload
-        redacted: bytes | None = None
-        spans = self._protocol.secrets(payload, from_client=from_client)
-        if spans:
-            redacted = payload = self._redactor.payload(payload, spans)
+        redacted = self._redacted(payload, from_client=from_client)
+        if redacted is not None:
+            payload = redacted
         seq = self._seq
         self._seq = seq + 1
         answers: int | None = None
@@ -154,16 +157,39 @@ class SessionAssembler:
                 EventKind.UNDECODABLE, decoded.note.encode(), from_client=from_client, elapsed_us=elapsed_us
             )
 
+    def _redacted(self, payload: bytes, *, from_client: bool) -> bytes | None:
+        """The payload without its secrets; None where it has none."""
+        spans = self._protocol.secrets(payload, from_client=from_client)
+        if spans:
+            tokened = self._redactor.payload(payload, spans)
+            for start, stop in spans:
+                secret = payload[start:stop].strip(b'"')
+                if len(secret) >= _LEARNED_BYTES:
+                    self._known[secret] = self._redactor.token(secret)
+            return tokened
+        cleaned = self._without_known(payload)
+        return cleaned if cleaned != payload else None
+
+    def _without_known(self, data: bytes) -> bytes:
+        for secret, token in self._known.items():
+            if secret in data:
+                data = data.replace(secret, token)
+        return data
+
     def _control(self, item: ControlFrame, *, from_client: bool, elapsed_us: int) -> None:
         self._event(_CONTROL_EVENTS[item.opcode], item.data, from_client=from_client, elapsed_us=elapsed_us)
         if item.opcode is Opcode.CLOSE and self._close is None:
             code = int.from_bytes(item.data[:2], "big") if len(item.data) >= 2 else None
-            reason = item.data[2:].decode("utf-8", "replace") if len(item.data) > 2 else None
+            reason = self._without_known(item.data[2:]).decode("utf-8", "replace") or None
             self._close = (from_client, code, reason)
 
     def _event(self, kind: EventKind, data: bytes, *, from_client: bool, elapsed_us: int) -> None:
         event = Event(
-            after_seq=self._seq - 1, at_us=elapsed_us, from_client=from_client, kind=kind, data=data
+            after_seq=self._seq - 1,
+            at_us=elapsed_us,
+            from_client=from_client,
+            kind=kind,
+            data=self._without_known(data),
         )
         self._writer.add_event(self.session_id, event)
 

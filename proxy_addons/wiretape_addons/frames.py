@@ -18,8 +18,11 @@ _CONTROL = 0x8
 _DEFLATED = 0x40
 _RESERVED = 0x30
 _PLAIN = frozenset((0x81, 0x82))
+# What holding a fragment costs besides its bytes: empty ones count too.
+_FRAGMENT_COST = 64
 # RFC 7692 section 7.2.2: what the sender cut off the end of each compressed message.
 _TAIL = b"\x00\x00\xff\xff"
+_AFTER_FINAL_BLOCK = frozenset((b"", _TAIL, b"\x00" + _TAIL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class FrameReader:
         self._opcode: Opcode | None = None
         self._deflated = False
         self._fragments: list[bytes] = []
+        self._fragment_bytes = 0
         self._inflater: zlib._Decompress | None = None
         self.broken = False
 
@@ -165,7 +169,8 @@ class FrameReader:
             (length,) = unpack_from("!H", chunk, position + 2)
         elif length == 127:
             (length,) = unpack_from("!Q", chunk, position + 2)
-        if length + sum(map(len, self._fragments)) > self._limit:
+        held = self._fragment_bytes + _FRAGMENT_COST * len(self._fragments)
+        if not first & _CONTROL and length + held > self._limit:
             message = f"a message of more than {self._limit} bytes"
             raise _ViolationError(message)
         return first, position + size, length
@@ -195,6 +200,7 @@ class FrameReader:
             self._opcode = opcode
             self._deflated = bool(first & _DEFLATED)
         self._fragments.append(data)
+        self._fragment_bytes += len(data)
         if not first & 0x80:
             return None
         sizes = tuple(map(len, self._fragments)) if len(self._fragments) > 1 else ()
@@ -202,6 +208,7 @@ class FrameReader:
         message_opcode = self._opcode or opcode
         self._opcode = None
         self._fragments = []
+        self._fragment_bytes = 0
         if self._deflated:
             whole = self._inflate(whole)
         return DataMessage(message_opcode, whole, self._deflated, sizes)
@@ -220,6 +227,8 @@ class FrameReader:
         if inflater.unconsumed_tail:
             message = f"a message that expands to more than {self._limit} bytes"
             raise _ViolationError(message)
+        if inflater.unused_data not in _AFTER_FINAL_BLOCK:
+            raise _ViolationError("blocks of permessage-deflate after a final one")
         # A final block ends the stream; RFC 7692 section 7.2.3.4 lets a sender do so.
         self._inflater = inflater if deflate.takeover and not inflater.eof else None
         return whole

@@ -13,11 +13,14 @@ def is_upgrade(flow: http.HTTPFlow) -> bool:
     return upgrade.lower() == "websocket"
 
 
-def opening_of(flow: http.HTTPFlow, upstream: int, target: str, unreachable: str | None) -> Opening:
+def opening_of(
+    flow: http.HTTPFlow, upstream: int, target: str, body: bytes, unreachable: str | None
+) -> Opening:
     """
     The handshake of a flow to upstream number `upstream`.
 
-    `target` is the path and query that the client asked for, before they were led elsewhere.
+    `target` is the path and query that the client asked for, before they were led elsewhere; `body`
+    is what a refusal said.
     """
     response = flow.response if unreachable is None else None
     return Opening(
@@ -27,7 +30,7 @@ def opening_of(flow: http.HTTPFlow, upstream: int, target: str, unreachable: str
         request_headers=_fields(flow.request.headers.fields),
         status=response.status_code if response else None,
         response_headers=_fields(response.headers.fields) if response else [],
-        body_hex=(response.raw_content or b"").hex() if response else "",
+        body_hex=body.hex(),
         unreachable=unreachable,
     )
 

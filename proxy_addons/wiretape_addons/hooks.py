@@ -7,12 +7,13 @@ stream there. What they hide is not recorded: pings, pongs, fragments and compre
 
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.proxy import server_hooks
 
+from wiretape_addons.brake import brake
 from wiretape_addons.feed import Ending, Opening
 from wiretape_addons.handshakes import is_upgrade, opening_of
 from wiretape_addons.outlet import Outlet, RecordingStoppedError
@@ -95,6 +96,7 @@ class HookRecorder:
             return
         if flow.response.status_code == 101:
             self._keys[flow.id] = key
+            brake(ctx.master.addons.get("proxyserver"), flow.client_conn.id, self._outlet.room)
         else:
             self._outlet.end(key, Ending(from_client=False), _now_us())
 
@@ -122,13 +124,13 @@ class HookRecorder:
             self._outlet.end(self._next_key, Ending(None), _now_us())
             self._next_key += 1
 
-    def websocket_message(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
         """A whole message passes."""
         key = self._keys.get(flow.id)
         if key is None or self._outlet is None or flow.websocket is None:
-            return None
+            return
         message = flow.websocket.messages[-1]
-        return self._outlet.message(
+        self._outlet.message(
             key, message.content, int(message.type), from_client=message.from_client, at_us=_now_us()
         )
 
@@ -148,7 +150,8 @@ class HookRecorder:
             return None
         key = self._next_key
         self._next_key += 1
-        self._outlet.open(key, opening_of(flow, number, asked[1], unreachable), asked[0])
+        body = (flow.response.raw_content or b"") if flow.response else b""
+        self._outlet.open(key, opening_of(flow, number, asked[1], body, unreachable), asked[0])
         return key
 
     def _number(self, flow: http.HTTPFlow) -> int | None:

@@ -20,8 +20,6 @@ from wiretape_protocols import Opcode, Redactor, WiretapeError, protocol_named
 from wiretape_store import Recording, StoreError, StoreWriter, UpstreamSpec
 
 _CHUNK_BYTES = 1 << 20
-# How many records may be handled before the clock is looked at: the commit interval is kept under load.
-_RECORDS_A_LOOK = 64
 _LONGEST_WAIT_US = 1_000_000
 
 
@@ -205,10 +203,9 @@ def _take_all(feed: socket.socket, writer: StoreWriter, intake: Intake) -> None:
             if not chunk:
                 intake.stop(_now_us())
                 return
-            for number, record in enumerate(reader.feed(chunk)):
+            for record in reader.feed(chunk):
                 intake.take(record)
-                if not number % _RECORDS_A_LOOK:
-                    intake.commit_if_due()
+                intake.commit_if_due()
         intake.commit_if_due()
 
 

@@ -1,9 +1,8 @@
 """
 The proxy's side of a recorder: hands records to the writer's process through a bounded queue.
 
-`send` is what a hook calls for each piece of traffic, so it does the least: it gives the bytes to the
-event loop's transport. When the writer falls behind the bound, `send` returns something to await,
-and the connection that awaits it is read no further until there is room.
+What a hook calls for each piece of traffic does the least: it gives the bytes to the event loop's
+transport. While the writer is behind the bound, `room` waits; connections await it before they read on.
 """
 
 import asyncio
@@ -11,7 +10,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from wiretape_addons.feed import Ending, IntakeSettings, Kind, Opening, header, json_body
@@ -67,6 +66,7 @@ class Outlet(asyncio.Protocol):
         self._stopping = False
         self._stored = False
         self.waits = 0
+        """How often a connection had to wait for the writer."""
 
     async def start(self, store: str, recording: str | None, upstreams: Sequence[UpstreamSpec]) -> str:
         """Start the writer's process; return the recording's name. Raises RecordingStoppedError."""
@@ -107,15 +107,19 @@ class Outlet(asyncio.Protocol):
         """A handshake passed or failed."""
         self._write(Kind.OPEN, key, json_body(opening), at_us)
 
-    def data(self, key: int, chunk: bytes, *, from_client: bool, at_us: int) -> Awaitable[object] | None:
-        """Bytes came off a socket; what it returns, if anything, is to be awaited before reading on."""
-        return self._write(Kind.DATA, key, chunk, at_us, from_client=from_client)
+    def data(self, key: int, chunk: bytes, *, from_client: bool, at_us: int) -> None:
+        """Bytes came off a socket."""
+        self._write(Kind.DATA, key, chunk, at_us, from_client=from_client)
 
-    def message(
-        self, key: int, data: bytes, opcode: int, *, from_client: bool, at_us: int
-    ) -> Awaitable[object] | None:
-        """A whole message passed; to be awaited as `data` is."""
-        return self._write(Kind.MESSAGE, key, data, at_us, from_client=from_client, opcode=opcode)
+    def message(self, key: int, data: bytes, opcode: int, *, from_client: bool, at_us: int) -> None:
+        """A whole message passed."""
+        self._write(Kind.MESSAGE, key, data, at_us, from_client=from_client, opcode=opcode)
+
+    async def room(self) -> None:
+        """Wait until the queue is below its bound; to be awaited before a connection is read on."""
+        if not self._room.is_set():
+            self.waits += 1
+            await self._room.wait()
 
     def end(self, key: int, ending: Ending, at_us: int) -> None:
         """A connection ended."""
@@ -141,17 +145,13 @@ class Outlet(asyncio.Protocol):
 
     def _write(
         self, kind: Kind, key: int, body: bytes, at_us: int, *, from_client: bool = False, opcode: int = 0
-    ) -> Awaitable[object] | None:
+    ) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
-            return None
+            return
         head = header(kind, key, from_client=from_client, opcode=opcode, at_us=at_us, length=len(body))
         # Not writelines(): CPython's does not look at the high-water mark.
         transport.write(head + body)
-        if self._room.is_set():
-            return None
-        self.waits += 1
-        return self._room.wait()
 
     # What asyncio calls.
 

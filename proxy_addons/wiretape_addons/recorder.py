@@ -6,6 +6,7 @@ The order of ending is here: stop listening and relaying, let the writer store e
 
 import asyncio
 import logging
+import os
 import signal
 import tempfile
 import time
@@ -103,6 +104,7 @@ async def run_recorder(
                 await stop.wait()
             except WiretapeError as exc:
                 error = exc
+            tap.stop()
             await _disconnect(proxyserver)
             master.shutdown()
             try:
@@ -145,8 +147,9 @@ def _address(proxyserver: Proxyserver, mode: str, asked: tuple[str, int]) -> str
     instance = proxyserver.servers[mode]
     if not instance.is_running or not instance.listen_addrs:
         exc = instance.last_exception
-        cause = exc.__cause__ or exc if exc else None
-        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+        # The text of asyncio's own error holds the address once more; the system's is looked up.
+        number = exc.errno if isinstance(exc, OSError) else None
+        why = os.strerror(number) if number else str(exc)
         raise ListenError(*asked, why)
     host, port = instance.listen_addrs[0][:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -66,11 +66,16 @@ class Database:
         """Take over an open connection to the store at `path`."""
         self.path = path
         self.connection = connection
+        # Which file it is: SQLite would go on writing into one that has lost its name.
+        self._file = _file_at(path)
 
     @contextmanager
     def transaction(self, doing: str, *, writes: bool) -> Iterator[Connection]:
         """All or nothing: on any error nothing of it is stored, and the connection is fit for the next."""
         with translated_errors(self.path, doing):
+            if writes and _file_at(self.path) != self._file:
+                what = f"{doing} failed: it was moved or deleted while it was written to"
+                raise StoreError(str(self.path), what, "put it back, or record into another with --store")
             try:
                 # IMMEDIATE: one that reads before it writes could otherwise not be made to wait.
                 self.connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
@@ -98,6 +103,14 @@ class Database:
             self.connection.rollback()
             # SQLAlchemy forgets a transaction whose COMMIT failed; SQLite still holds it.
             self.connection.connection.rollback()
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def open_for_writing(path: Path, synchronous: str) -> Database:

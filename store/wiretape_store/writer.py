@@ -26,6 +26,8 @@ from wiretape_store.settling import CHUNK_INSERT, Settler
 COMMIT_INTERVAL_US = 50_000
 BUSY_MESSAGES = 1000
 """A commit of more messages than this says that the writer is busy; settling can wait."""
+WAITING_BYTES = 32 * 1024 * 1024
+"""A commit is due at once when so many bytes wait, packed and unpacked counted."""
 BACKLOG_BYTES = 32 * 1024 * 1024
 """It cannot wait any longer when so much is unsettled."""
 
@@ -71,6 +73,7 @@ class StoreWriter:
         self._live: dict[int, LiveSession] = {}
         self._waiting: dict[int, LiveSession] = {}
         """Those of `_live` that the next commit has something to store of."""
+        self._waiting_bytes = 0
         self._due_at_us: int | None = None
         self._open_recordings: list[str] = []
         try:
@@ -148,6 +151,9 @@ class StoreWriter:
             raise ValueError(text)
         live.next_seq = new.seq + 1
         live.messages.append(new)
+        self._waiting_bytes += len(new.wire) + len(new.decoded.payload)
+        if self._waiting_bytes > WAITING_BYTES:
+            self._due_at_us = 0
 
     def add_event(self, session_id: int, new: Event) -> None:
         """Add what happened after the messages so far."""
@@ -177,7 +183,7 @@ class StoreWriter:
         except BaseException:
             self._forget_ids()
             raise
-        self._waiting, self._due_at_us = {}, None
+        self._waiting, self._waiting_bytes, self._due_at_us = {}, 0, None
         written = 0
         for session_id, live in waiting.items():
             written += len(live.messages)
@@ -203,6 +209,7 @@ class StoreWriter:
 
         The next commit that succeeds stores how many were lost, as a gap in each session.
         """
+        self._waiting_bytes = 0
         return sum(live.give_up() for live in self._waiting.values())
 
     def close(self) -> None:

@@ -373,14 +373,35 @@ def test_the_params_that_log_in_are_secret(method: str, params: object, secret: 
     assert [payload[start:end].decode() for start, end in spans] == secret
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b'{"method": "server.auth", "params": ["KEY", "SIGN"],}', id="trailing-comma"),
+        pytest.param(b'{"method": "server.auth", "params": ["KEY", "SI', id="cut"),
+        pytest.param(b'{"method": "server.sign", "params": ["KEY"], "id": NaN}', id="nan"),
+        pytest.param(b'[{"method": "server.auth", "params": ["KEY"], "id": 1}]', id="batch"),
+        pytest.param(b'{"method": "server.auth", "params": ["KEY"], "params": []}', id="params-twice"),
+        pytest.param(
+            b'{"method": "server.auth", "params": ["KEY"], "method": "server.ping"}', id="method-twice"
+        ),
+    ],
+)
+def test_a_login_that_cannot_be_read_is_secret_as_a_whole(payload: bytes) -> None:
+    assert HOTBIT.secrets(payload, from_client=True) == [(0, len(payload))]
+
+
+def test_what_a_login_has_besides_is_secret_too() -> None:
+    payload = b'{"method": "server.auth", "api_key": "KEY", "params": ["A", "B", "C"], "id": 1}'
+    spans = HOTBIT.secrets(payload, from_client=True)
+    assert [payload[start:end] for start, end in spans] == [b'"KEY"', b'"A"', b'"B"', b'"C"']
+
+
 def test_a_secret_is_found_behind_an_escaped_method() -> None:
     payload = b'{"id": 1, "method": "\\u0073erver.auth", "params": ["KEY", "SIGN"]}'
     assert len(HOTBIT.secrets(payload, from_client=True)) == 2
 
 
-@pytest.mark.parametrize(
-    "payload", [b'{"server.auth": 1}', b'{"method": "server.auth"}', b'"server.auth" {', b"\\"]
-)
+@pytest.mark.parametrize("payload", [b'{"server.auth": 1}', b'{"method": "server.auth"}', b"{", b"\\"])
 def test_there_is_no_secret_where_nobody_logs_in(payload: bytes) -> None:
     assert HOTBIT.secrets(payload, from_client=True) == []
 

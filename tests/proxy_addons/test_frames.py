@@ -137,6 +137,44 @@ def test_what_rfc_6455_forbids_is_a_violation_and_ends_the_reading(
     assert reader.feed(frame(1, b"later", mask=masked)) == []
 
 
+def test_fragments_are_limited_in_number_too() -> None:
+    """Empty fragments cost memory, and reading them must not take longer the more there are."""
+    stream = b"\x01\x00" + b"\x00\x00" * 300_000
+
+    *rest, last = FrameReader(masked=False, limit_bytes=1_000_000).feed(stream)
+
+    assert rest == []
+    assert last == Violation("a message of more than 1000000 bytes")
+
+
+def test_a_ping_between_fragments_is_not_measured_with_them() -> None:
+    stream = b"\x01\x05" + b"x" * 5 + b"\x89\x03abc" + b"\x80\x00"
+
+    items = FrameReader(masked=False, limit_bytes=5 + 64).feed(stream)
+
+    assert items == [ControlFrame(Opcode.PING, b"abc"), DataMessage(Opcode.TEXT, b"x" * 5, sizes=(5, 0))]
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x00"], ids=["bare", "with-the-octet-of-rfc-7692"])
+def test_a_message_may_end_with_a_final_block(tail: bytes) -> None:
+    packer = zlib.compressobj(wbits=-15)
+    data = packer.compress(b"Hello") + packer.flush() + tail
+
+    items = FrameReader(masked=False, deflate=Deflate()).feed(bytes([0xC1, len(data)]) + data)
+
+    assert items == [DataMessage(Opcode.TEXT, b"Hello", deflated=True)]
+
+
+def test_blocks_after_a_final_one_are_not_dropped_silently() -> None:
+    first, second = zlib.compressobj(wbits=-15), zlib.compressobj(wbits=-15)
+    data = first.compress(b"Hel") + first.flush()
+    data += (second.compress(b"lo") + second.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+    items = FrameReader(masked=False, deflate=Deflate()).feed(bytes([0xC1, len(data)]) + data)
+
+    assert items == [Violation("blocks of permessage-deflate after a final one")]
+
+
 def test_a_compressed_bomb_is_a_violation() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = (packer.compress(bytes(10_000_000)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]

@@ -132,6 +132,48 @@ def test_a_gap_is_recorded_as_soon_as_the_store_is_back(writer: FailingWriter, c
     ]
 
 
+def masked(payload: bytes) -> bytes:
+    return bytes([0x81, 0x80 | 126]) + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload
+
+
+def test_a_secret_that_the_upstream_repeats_is_not_stored(writer: FailingWriter) -> None:
+    recording = writer.begin_recording("test", [UpstreamSpec("a", "hotbit", "ws://x", "")])
+    intake = Intake(writer, recording, 1 << 20)
+    login = b'{"method": "server.auth", "params": ["the-api-key", "the-signature"], "id": 1}'
+    said = b'{"error": {"code": 11, "message": "wrong key the-api-key"}, "result": null, "id": 1}'
+    intake.take(opened(0))
+    intake.take(Record(Kind.DATA, 0, True, 0, 2, masked(login)))
+    intake.take(Record(Kind.DATA, 0, False, 0, 3, b"\x81" + bytes([len(said)]) + said))
+    reason = b"\x0f\xa1bad the-signature"
+    intake.take(Record(Kind.DATA, 0, False, 0, 4, b"\x88" + bytes([len(reason)]) + reason))
+    intake.take(end(0))
+    intake.stop(9)
+
+    with StoreReader(writer.path) as reader:
+        answer = reader.message("s1", 1)
+        session = reader.session("s1")
+        (close,) = reader.events("s1")
+    assert answer.answers == 0
+    assert b"wrong key wt-" in answer.payload
+    assert session.end.reason is not None
+    assert session.end.reason.startswith("bad wt-")
+    assert b"the-" not in Path(writer.path).read_bytes() + answer.payload + close.data
+
+
+def test_much_that_waits_is_committed_at_once(writer: FailingWriter) -> None:
+    """Small frames that expand to much must not gather in memory until the next commit."""
+    recording = writer.begin_recording("test", [UpstreamSpec("a", "opaque", "ws://x", "")])
+    large = b"\x82\x7f" + (20 << 20).to_bytes(8, "big") + bytes(20 << 20)
+    intake = Intake(writer, recording, 1 << 28)
+    intake.take(opened(0))
+    intake.take(Record(Kind.DATA, 0, False, 0, 2, large))
+    assert writer.next_commit_at_us == 0
+
+    intake.commit_if_due()
+
+    assert writer.next_commit_at_us is None
+
+
 def test_records_of_a_connection_that_is_not_known_are_ignored(writer: FailingWriter) -> None:
     intake = intake_of(writer, [])
 

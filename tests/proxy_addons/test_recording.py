@@ -343,3 +343,67 @@ def test_the_tap_records_two_upstreams_into_one_recording(tmp_path: Path) -> Non
     assert [upstream.name for upstream in recording.upstreams] == ["a", "b"]
     assert recording.ended_at_us is not None
     assert [s.handshake.target for s in sessions] == ["/x"] * 3
+
+
+def test_a_plain_request_streams_through(tmp_path: Path) -> None:
+    """What is no handshake is relayed as it comes, and not recorded."""
+
+    async def run() -> bytes:
+        more = asyncio.Event()
+
+        async def serve_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            await more.wait()
+            writer.write(b"0\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(serve_stream, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with recorder("tap", {"a:opaque": url}, tmp_path / "a.db") as urls:
+                host, port = urls["a"].removeprefix("ws://").split(":")
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+                async with asyncio.timeout(30):
+                    first = await reader.readuntil(b"first")
+                    more.set()
+                    await reader.readuntil(b"0\r\n\r\n")
+                writer.close()
+                return first
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 200")
+    with StoreReader(str(tmp_path / "a.db")) as reader:
+        assert reader.sessions() == []
+
+
+def test_a_client_that_leaves_before_its_answer_is_not_an_unreachable_upstream(tmp_path: Path) -> None:
+    async def run() -> None:
+        asked, left = asyncio.Event(), asyncio.Event()
+
+        async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            # The recorder hangs up on the upstream when the client has left.
+            await reader.read()
+            writer.close()
+            left.set()
+
+        async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with recorder("tap", {"a:opaque": url}, tmp_path / "a.db") as urls:
+                host, port = urls["a"].removeprefix("ws://").split(":")
+                _, writer = await asyncio.open_connection(host, int(port))
+                writer.write(
+                    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                )
+                await asked.wait()
+                writer.close()
+                await left.wait()
+
+    asyncio.run(run())
+
+    with StoreReader(str(tmp_path / "a.db")) as reader:
+        (session,) = reader.sessions()
+    assert (session.end.kind, session.end.from_client) == (EndKind.EOF, True)
+    assert session.handshake.status is None

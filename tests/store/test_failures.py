@@ -160,3 +160,20 @@ def test_a_store_that_another_process_holds_is_said_to_be_held(
         holder.execute("rollback")
         holder.close()
     assert len(read(path)) == 1
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_a_store_that_loses_its_name_is_not_written_on_in_secret(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "t.db"
+    writer = a_writer(path)
+    session = begin(writer)
+    writer.add(session, a_message(0))
+    writer.commit()
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "elsewhere.db")
+    writer.add(session, a_message(1))
+    with pytest.raises(StoreError, match=r"t\.db: storing messages failed: it was moved or deleted"):
+        writer.commit()
+    writer.abandon()
