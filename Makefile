@@ -32,8 +32,8 @@ bench: $(VENV)/ready
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 $(VENV)/ready: pyproject.toml requirements.lock
-	@test -n "$(PYTHON)" || { echo "wiretape needs Python 3.12 or newer, and the python3 on PATH is" \
-		"$$(python3 --version 2>/dev/null || echo missing): install one, or name it with make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@test -n "$(PYTHON)" && command -v "$(PYTHON)" >/dev/null || { echo "wiretape needs Python 3.12 or newer, and the python3 on PATH is" \
+		"$$(python3 --version 2>/dev/null || echo missing): install one, or name it with make PYTHON=/path/to/python3.13 $(if $(PYTHON),($(PYTHON) is not there))" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(v < (3, 12) and f"wiretape needs Python 3.12 or newer, and $(PYTHON) is {v[0]}.{v[1]}: name another with make PYTHON=/path/to/python3.13" or 0)'
 	@echo "installing into $(VENV) ..."
 	@rm -rf $(VENV)

@@ -47,7 +47,7 @@ def daemon(arguments: Sequence[str]) -> Iterator[Daemon]:
         ready = Path(folder) / "ready.json"
         said = Path(folder) / "stderr"
         with said.open("w") as stderr:
-            process = subprocess.Popen(  # noqa: S603: our own command, no shell
+            process = subprocess.Popen(
                 [sys.executable, "-m", "wiretape", *arguments, "--ready-file", str(ready)],
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,

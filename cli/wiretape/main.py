@@ -65,8 +65,11 @@ def run(arguments: list[str] | None = None) -> int:
         return exc.exit_code
     except click.Abort:
         return FAILED
-    except click.ClickException as exc:
+    except click.UsageError as exc:
         exc.show()
+        return exc.exit_code
+    except click.ClickException as exc:
+        click.echo(f"wiretape: {exc.format_message()}", err=True)
         return exc.exit_code
     except WiretapeError as exc:
         click.echo(f"wiretape: {exc}", err=True)
@@ -75,6 +78,10 @@ def run(arguments: list[str] | None = None) -> int:
         # Whoever read our output has seen enough.
         sys.stderr.close()
         return DONE
+    except OSError as exc:
+        # Of our own output: every other one is named where it happens.
+        click.echo(f"wiretape: cannot write the output ({exc.strerror}): give it room", err=True)
+        return FAILED
     return status if isinstance(status, int) else DONE
 
 

@@ -16,7 +16,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 ready_file_option = click.option(
     "--ready-file",
+    "ready_path",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    help="Write where everything listens to FILE (JSON), once it does.",
+    help="Write where everything listens to FILE (JSON) once it does; removed at the end.",
 )

@@ -3,9 +3,12 @@
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from wiretape_protocols import WiretapeError
 
 
 class Listening(Protocol):
@@ -24,9 +27,49 @@ class Listening(Protocol):
         """The listener's URL."""
 
 
+class ReadyFileError(WiretapeError):
+    """The ready file cannot be written."""
+
+    usage = True
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path, why)
+        self.path, self.why = path, why
+
+    def __str__(self) -> str:
+        return f"cannot write the ready file {self.path} ({self.why}): name another with --ready-file"
+
+
+@contextmanager
+def ready_file(path: str | None) -> Iterator[None]:
+    """
+    See that no ready file of an earlier run is there, and that none of this run is left.
+
+    Raises ReadyFileError at once where none could be written later.
+    """
+    if path is None:
+        yield
+        return
+    target = Path(path)
+    try:
+        target.unlink(missing_ok=True)
+        _draft_of(target).touch()
+        _draft_of(target).unlink()
+    except OSError as exc:
+        raise ReadyFileError(path, exc.strerror or str(exc)) from exc
+    try:
+        yield
+    finally:
+        target.unlink(missing_ok=True)
+
+
+def _draft_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}")
+
+
 def tell_ready(path: str | None, recording: str, listeners: Iterable[Listening]) -> None:
     """
-    Write the ready file, whole or not at all, and tell systemd.
+    Write the ready file, whole or not at all, and tell systemd; within `ready_file`.
 
     `path` is None where nobody asked for the file.
     """
@@ -39,7 +82,7 @@ def tell_ready(path: str | None, recording: str, listeners: Iterable[Listening])
             ],
         }
         target = Path(path)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        draft = _draft_of(target)
         draft.write_text(json.dumps(what) + "\n")
         draft.replace(target)
     notify("READY=1")

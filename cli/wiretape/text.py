@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wiretape_store import Message
+from wiretape_protocols import Opcode
+from wiretape_store import End, Message
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -37,6 +38,17 @@ def bytes_text(count: int) -> str:
     return f"{count / 1_000_000:.1f} MB"
 
 
+def printable(text: str) -> str:
+    """A text in which nothing moves the cursor or rings: what came from a network goes to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
 def message_object(message: Message, *, raw: bool = False) -> dict[str, Any]:
     """A message as the JSON that scripts rely on; `raw` adds its exact bytes."""
     what: dict[str, Any] = {
@@ -59,6 +71,14 @@ def message_object(message: Message, *, raw: bool = False) -> dict[str, Any]:
     return what
 
 
+def end_text(end: End) -> str:
+    """How a session ended, and by whom."""
+    code = f" {end.code}" if end.code is not None else ""
+    side = "" if end.from_client is None else (" by the client" if end.from_client else " by the upstream")
+    reason = f" ({end.reason})" if end.reason else ""
+    return printable(end.kind.value + code + side + reason)
+
+
 def message_line(message: Message, *, width: int | None = None, prefix: str = "") -> str:
     """A message as one line for people: when, which way, what for, and its text."""
     arrow = "->" if message.from_client else "<-"
@@ -69,5 +89,8 @@ def message_line(message: Message, *, width: int | None = None, prefix: str = ""
     except UnicodeDecodeError:
         payload = f"({len(message.payload)} bytes) {message.payload[:32].hex()}"
     packed = f" [{message.codec.kind.value}]" if message.codec.kind.value != "identity" else ""
+    if message.opcode is Opcode.BINARY and not packed:
+        packed = " [binary]"
+    payload = printable(payload)
     line = f"{prefix}{message.seq:5} {message.at_us / 1e6:10.6f} {arrow} {role}{answers}{packed} {payload}"
     return line if width is None or len(line) <= width else line[: width - 1] + "…"

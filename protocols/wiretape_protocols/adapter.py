@@ -52,7 +52,7 @@ class Request:
     id_text: bytes | None = None
     """The id exactly as the client spelled it in its JSON text; None where it sent none."""
     effects: bool = False
-    """It changes the world beyond this connection, so it is never repeated nor forwarded."""
+    """It changes the world beyond this connection, so a replay never repeats its answer."""
     opens: tuple[str, ...] = ()
     """The streams that it opens, and those that it closes."""
     closes: tuple[str, ...] = ()

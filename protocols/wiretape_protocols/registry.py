@@ -31,6 +31,8 @@ _BUILT_IN_BY_NAME = {protocol.name: protocol for protocol in BUILT_IN}
 class UnknownProtocolError(WiretapeError):
     """No adapter has this name."""
 
+    usage = True
+
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(name, known)
         self.name = name

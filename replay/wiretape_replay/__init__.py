@@ -1,6 +1,6 @@
 """Replays a recording: a pure engine, and a server that lets clients of any language talk to it."""
 
-from wiretape_replay.actions import Abort, Action, Close, Send, SendRun
+from wiretape_replay.actions import Abort, Action, Close, Send, SendAnswer, SendRun
 from wiretape_replay.engine import ReplaySession
 from wiretape_replay.errors import ListenError, NothingToReplayError, ReplayError, SettingError
 from wiretape_replay.journal import Entry, EntryKind, Journal
@@ -32,6 +32,7 @@ __all__ = [
     "ReplayedUpstream",
     "Script",
     "Send",
+    "SendAnswer",
     "SendRun",
     "SettingError",
     "Verdict",

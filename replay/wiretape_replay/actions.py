@@ -19,12 +19,24 @@ class SendRun(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Send one message that is not in the recording as it is: its id differs, or it was made up."""
+    """Send one message that is not in the recording as it is."""
 
     opcode: Opcode
     wire: bytes
     deflated: bool = False
     """Compress it, where permessage-deflate was agreed on."""
+
+
+class SendAnswer(NamedTuple):
+    """
+    Send the recorded answer `number` under another id; `ReplaySession.spell` makes its bytes.
+
+    The driver has them made when the answer's turn comes: thousands of waiting answers then take no
+    more memory than their ids.
+    """
+
+    number: int
+    id_text: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +52,4 @@ class Abort:
     """End TCP without a close frame; the last action there is."""
 
 
-Action = SendRun | Send | Close | Abort
+Action = SendRun | Send | SendAnswer | Close | Abort

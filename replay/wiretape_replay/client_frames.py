@@ -45,6 +45,8 @@ class ClientFrames:
         self._answer = answer
         self._partial = bytearray()
         """The beginning of a frame whose end has not arrived."""
+        self._needed = 0
+        """How long `partial` must be before it is worth a look: copying it at every read adds up."""
         self._fragments: list[bytes] = []
         self._fragmented = Opcode.TEXT
         """The opcode of the message that `fragments` belong to."""
@@ -53,6 +55,8 @@ class ClientFrames:
         """Read on. Nothing is read any more once both sides have closed."""
         if self._partial:
             self._partial += data
+            if len(self._partial) < self._needed:
+                return
             data, self._partial = bytes(self._partial), bytearray()
         start = 0
         while start < len(data) and self._websocket.state in _READING and not self._websocket.eof_sent:
@@ -63,6 +67,7 @@ class ClientFrames:
                 return
             if size is None or start + size > len(data):
                 self._partial += data[start:]
+                self._needed = size or 0
                 return
             self._read(data, start, start + size)
             start += size

@@ -15,14 +15,13 @@ from websockets.frames import CloseCode, Frame
 from websockets.frames import Opcode as FrameOpcode
 from websockets.http11 import Request
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
 from wiretape_protocols import Opcode
-from wiretape_replay.actions import Abort, Action, Close, Send, SendRun
+from wiretape_replay.actions import Abort, Action, Close, Send, SendAnswer, SendRun
 from wiretape_replay.client_frames import MAX_MESSAGE_BYTES, ClientFrames
 from wiretape_replay.engine import ReplaySession
 from wiretape_replay.frames import close_frame, frame
-from wiretape_replay.handshakes import accept, no_session_left, refuse
+from wiretape_replay.handshakes import Handshakes, accept, no_session_left, refuse
 from wiretape_replay.outbox import SLICE_BYTES, Outbox
 from wiretape_replay.script import Script
 from wiretape_replay.settings import ReplaySettings
@@ -38,6 +37,7 @@ _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-L
 _TURN_BYTES = 4 * 1024 * 1024
 # More answers than these waiting for a client that does not read stop the reading of its calls.
 _MOST_WAITING = 4096
+_MOST_WAITING_BYTES = 4 * 1024 * 1024
 
 
 class _Stage(Enum):
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._settings = host.settings
         self._loop = asyncio.get_running_loop()
         self._stage = _Stage.HANDSHAKE
-        self._websocket = ServerProtocol(max_size=MAX_MESSAGE_BYTES)
+        self._websocket = Handshakes(max_size=MAX_MESSAGE_BYTES)
         self._client = ClientFrames(self._websocket, self._receive, self._flush_library)
         self._outbox = Outbox(self._pack)
         self._head = bytearray()
@@ -128,14 +128,17 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is gone."""
-        if self._session is not None:
-            how = "the connection was reset" if exc is not None else "the client ended TCP"
-            self._session.closed(self._now_us(), how)
-        self._stage = _Stage.CLOSED
-        for handle in (self._turn, self._alarm, self._deadline):
-            if handle is not None:
-                handle.cancel()
-        self._host.discard(self)
+        try:
+            if self._session is not None:
+                how = "the connection was reset" if exc is not None else "the client ended TCP"
+                self._session.closed(self._now_us(), how)
+        finally:
+            # Whatever went wrong above, the server must not wait for this connection for ever.
+            self._stage = _Stage.CLOSED
+            for handle in (self._turn, self._alarm, self._deadline):
+                if handle is not None:
+                    handle.cancel()
+            self._host.discard(self)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than this side writes."""
@@ -148,12 +151,7 @@ class Connection(asyncio.Protocol):
 
     def going_away(self) -> None:
         """End the connection with code 1001, without what still waits to be written."""
-        if self._stage is _Stage.OPEN:
-            self._outbox.truncate()
-            self._close(_GOING_AWAY, "the replay was stopped")
-            self._pump()
-        elif self._stage is _Stage.HANDSHAKE:
-            self._transport.abort()
+        self._guarded(self._go_away)
 
     def abort(self) -> None:
         """Cut the connection now."""
@@ -173,6 +171,14 @@ class Connection(asyncio.Protocol):
             opened = self._stage is not _Stage.HANDSHAKE
             self._transport.write(close_frame(_INTERNAL_ERROR, "the replay failed") if opened else _FAILED)
             self._transport.close()
+
+    def _go_away(self) -> None:
+        if self._stage is _Stage.OPEN:
+            self._outbox.truncate()
+            self._close(_GOING_AWAY, "the replay was stopped")
+            self._pump()
+        elif self._stage is _Stage.HANDSHAKE:
+            self._transport.abort()
 
     def _read(self, data: bytes) -> None:
         if self._stage is _Stage.HANDSHAKE:
@@ -208,11 +214,13 @@ class Connection(asyncio.Protocol):
             return
         response = accept(self._websocket, request, session.handshake)
         if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
-            if session.end.kind is EndKind.UNREACHABLE:
+            # Not by the end alone: a recorder that died early left none, but the upstream's answer is known.
+            status = session.handshake.status
+            if status is None or session.end.kind is EndKind.UNREACHABLE:
                 self._host.refused("reset: the upstream was unreachable, as recorded", recorded=True)
                 self._reset()
                 return
-            if session.end.kind is EndKind.REFUSED:
+            if status != http.HTTPStatus.SWITCHING_PROTOCOLS:
                 response = refuse(session.handshake)
                 self._host.refused(f"status {response.status_code}, as recorded", recorded=True)
             else:
@@ -225,7 +233,7 @@ class Connection(asyncio.Protocol):
         assert self._session is not None
         self._stage = _Stage.OPEN
         self._set_deadline(None)
-        self._outbox.play(self._script, deflated=bool(self._websocket.extensions))
+        self._outbox.play(self._script, self._session.spell, deflated=bool(self._websocket.extensions))
         self._perform(self._session.open(self._now_us()))
 
     def _read_messages(self, data: bytes) -> None:
@@ -241,6 +249,8 @@ class Connection(asyncio.Protocol):
     def _flush_library(self) -> None:
         """Queue what the library has to say: handshakes, pongs, its answer to a close frame, the end."""
         for data in self._websocket.data_to_send():
+            if self._stage is _Stage.ENDING:
+                return  # the rest is for a client that went on after the end, read or not as TCP cut it
             if not data:
                 if self._session is not None:
                     self._session.closed(self._now_us(), self._how_closed())
@@ -267,8 +277,8 @@ class Connection(asyncio.Protocol):
             match action:
                 case SendRun(first, last):
                     self._outbox.add_run(first, last)
-                case Send(opcode, wire, deflated):
-                    self._outbox.add(self._pack(opcode, wire, deflated))
+                case Send() | SendAnswer():
+                    self._outbox.add(action)
                 case Close(code, reason):
                     self._close(code, reason)
                 case Abort():
@@ -316,7 +326,7 @@ class Connection(asyncio.Protocol):
 
     def _throttle(self) -> None:
         waiting = len(self._outbox) + (self._session.pending if self._session is not None else 0)
-        if waiting > _MOST_WAITING:
+        if waiting > _MOST_WAITING or self._outbox.waiting_bytes > _MOST_WAITING_BYTES:
             self._transport.pause_reading()
         elif not self._transport.is_reading():
             self._transport.resume_reading()

@@ -8,7 +8,7 @@ once; on it, what it sends and in which order depends on the client's messages a
 from collections.abc import Callable
 
 from wiretape_protocols import Opcode, Protocol, Request, Role, encode
-from wiretape_replay.actions import Abort, Action, Close, Send, SendRun
+from wiretape_replay.actions import Abort, Action, Close, Send, SendAnswer, SendRun
 from wiretape_replay.journal import Entry, EntryKind, Journal
 from wiretape_replay.matching import Match, Matcher, MatchKind
 from wiretape_replay.ordering import Freed, RecordedOrder
@@ -108,6 +108,16 @@ class ReplaySession:
             self._note_stall(now_us)
         return actions
 
+    def spell(self, number: int, id_text: bytes | None) -> Send:
+        """Make the bytes of a `SendAnswer`, at any time; as recorded where the answer holds no id."""
+        opcode, wire = self._script.message(number)
+        answer = self._script.answers[number]
+        recorded = wire if answer.payload is None else answer.payload
+        payload = self._protocol.with_id(recorded, id_text)
+        if payload != recorded:
+            wire = encode(payload, answer.codec)
+        return Send(opcode, wire, number in self._script.deflated)
+
     def closed(self, now_us: int, how: str) -> None:
         """The connection has ended; `how` says in words who ended it. Nothing happens after this."""
         if not self._over:
@@ -179,13 +189,8 @@ class ReplaySession:
 
     def _answer(self, number: int, id_text: bytes | None) -> Action:
         """A recorded answer for a live call: untouched wherever its id is the recorded one."""
-        answer = self._script.answers[number]
-        if id_text == self._script.requests[answer.request].request.id_text:
-            return SendRun(number, number)
-        payload = self._protocol.with_id(answer.payload, id_text)
-        if payload == answer.payload:
-            return SendRun(number, number)
-        return Send(answer.opcode, encode(payload, answer.codec), answer.deflated)
+        call = self._script.requests[self._script.answers[number].request]
+        return SendRun(number, number) if id_text == call.request.id_text else SendAnswer(number, id_text)
 
     def _free(self, freed: list[Freed], now_us: int) -> None:
         self._queue.put(freed)

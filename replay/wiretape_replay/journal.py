@@ -63,14 +63,35 @@ class Journal:
     Collects the entries of a run.
 
     Every entry goes to `sink`, as one line of JSON with its line end; the last `kept` stay in memory.
+    A sink that raises OSError is dropped, and `on_failure` hears of it once: a run does not end
+    because nobody can write it down.
     """
 
-    def __init__(self, sink: Callable[[str], object] | None = None, *, kept: int = 100_000) -> None:
+    def __init__(
+        self,
+        sink: Callable[[str], object] | None = None,
+        on_failure: Callable[[OSError], object] = lambda _: None,
+        *,
+        kept: int = 100_000,
+    ) -> None:
         self.entries: deque[Entry] = deque(maxlen=kept)
+        self.failure: OSError | None = None
+        """Why the sink was dropped; None as long as it takes everything."""
         self._sink = sink
+        self._on_failure = on_failure
 
     def add(self, entry: Entry) -> None:
         """Append an entry."""
         self.entries.append(entry)
         if self._sink is not None:
-            self._sink(entry.to_json() + "\n")
+            try:
+                self._sink(entry.to_json() + "\n")
+            except OSError as exc:
+                self.fail(exc)
+
+    def fail(self, why: OSError) -> None:
+        """Drop the sink. Whoever owns it calls this too, where the last of it cannot be written."""
+        self._sink = None
+        if self.failure is None:
+            self.failure = why
+            self._on_failure(why)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wiretape_protocols import Opcode
+from wiretape_replay.actions import Send, SendAnswer
 from wiretape_replay.script import Script
 
 SLICE_BYTES = 256 * 1024
@@ -31,29 +32,44 @@ class Outbox:
     A queue of frames and of runs of recorded frames.
 
     A run takes the same memory however long it is. Pieces end where a frame ends, except within a
-    frame that is larger than a piece.
+    frame that is larger than a piece. Messages are framed when their turn comes, never before: the
+    compressor remembers what went through it, so it must see them in the order of the wire.
     """
 
     def __init__(self, pack: Callable[[Opcode, bytes, bool], bytes]) -> None:
         self._pack = pack
         """Frames a message; its last argument says whether to compress it."""
         self._script: Script | None = None
+        self._spell: Callable[[int, bytes | None], Send]
+        """Both are unset before `play`: until then there are only frames."""
         self._frames = memoryview(b"")
         self._deflated = False
-        self._waiting: deque[bytes | _Run | _PackedRun] = deque()
+        self._waiting: deque[bytes | Send | SendAnswer | _Run | _PackedRun] = deque()
+        self._waiting_bytes = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def play(self, script: Script, *, deflated: bool) -> None:
-        """Name the script that runs are taken from; `deflated`: permessage-deflate was agreed on."""
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes wait that are not the script's own."""
+        return self._waiting_bytes
+
+    def play(self, script: Script, spell: Callable[[int, bytes | None], Send], *, deflated: bool) -> None:
+        """
+        Name the script that runs are taken from, and what gives its answers other ids.
+
+        `deflated`: permessage-deflate was agreed on.
+        """
         self._script = script
+        self._spell = spell
         self._frames = script.frames()
         self._deflated = deflated and bool(script.deflated)
 
-    def add(self, frame: bytes) -> None:
-        """Append a frame."""
-        self._waiting.append(frame)
+    def add(self, item: bytes | Send | SendAnswer) -> None:
+        """Append a frame, or a message to be framed."""
+        self._waiting.append(item)
+        self._waiting_bytes += _size(item)
 
     def add_run(self, first: int, last: int) -> None:
         """Append the recorded upstream messages `first` to `last`."""
@@ -73,12 +89,16 @@ class Outbox:
         if isinstance(head, _PackedRun):
             return self._take_packed(head)
         self._waiting.popleft()
-        return head
+        self._waiting_bytes -= _size(head)
+        if isinstance(head, SendAnswer):
+            head = self._spell(head.number, head.id_text)
+        return self._pack(*head) if isinstance(head, Send) else head
 
     def truncate(self) -> None:
         """Forget everything that waits, except for the rest of a frame that has begun."""
         head = self._waiting[0] if self._waiting else None
         self._waiting.clear()
+        self._waiting_bytes = 0
         if not isinstance(head, _Run) or self._script is None:
             return
         frame_end = self._script.last_frame_end(head.position - 1, head.position)
@@ -106,3 +126,9 @@ class Outbox:
         if run.number > run.last:
             self._waiting.popleft()
         return b"".join(pieces)
+
+
+def _size(item: bytes | Send | SendAnswer) -> int:
+    if isinstance(item, SendAnswer):
+        return len(item.id_text or b"")
+    return len(item.wire) if isinstance(item, Send) else len(item)

@@ -5,12 +5,14 @@ Its manner decides when it sends and how TCP cuts what it sends; what it sends i
 """
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from websockets.client import ClientProtocol
+from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame
 from websockets.frames import Opcode as FrameOpcode
@@ -53,6 +55,17 @@ class Played:
     """How many messages of the recording did not come before the deadline or the end."""
 
 
+class _Client(ClientProtocol):
+    """Keeps the server's close frame even where its code is one that the library refuses."""
+
+    close_frame: Frame | None = None
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is FrameOpcode.CLOSE:
+            self.close_frame = frame
+        super().recv_frame(frame)
+
+
 class Player:
     """Plays one session once."""
 
@@ -71,30 +84,43 @@ class Player:
         self._fragments: list[Frame] = []
 
     async def play(self, deadline_s: float) -> Played:
-        """Connect, send, receive, end. Waits at most `deadline_s` for any one thing."""
+        """
+        Connect, send, receive, end. Waits at most `deadline_s` for any one thing.
+
+        Whatever the server does is told by what came back; nothing is raised for it.
+        """
         uri = parse_uri(self._url)
-        protocol = ClientProtocol(
+        protocol = _Client(
             uri, extensions=self._extensions(), subprotocols=self._subprotocols(), max_size=None
         )
-        reader, writer = await asyncio.open_connection(uri.host, uri.port)
+        writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(deadline_s):
-                request = protocol.connect()
-                protocol.send_request(request)
+                reader, writer = await asyncio.open_connection(uri.host, uri.port)
+                protocol.send_request(protocol.connect())
                 await self._flush(protocol, writer)
                 await self._handshake(protocol, reader)
             if protocol.state is State.OPEN:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._receive(protocol, reader, writer))
-                    await self._send_all(protocol, writer, deadline_s)
+                    await self._converse(protocol, writer, deadline_s)
         except (TimeoutError, ConnectionError):
             self._ended = True
         finally:
-            writer.close()
+            if writer is not None:
+                writer.close()
         self._played.lacking = max(0, self._before[-1] - len(self._played.messages))
         return self._played
 
-    async def _handshake(self, protocol: ClientProtocol, reader: asyncio.StreamReader) -> None:
+    async def _converse(self, protocol: _Client, writer: asyncio.StreamWriter, deadline_s: float) -> None:
+        """Send and wait to the end; however that goes, nothing is left to receive afterwards."""
+        with contextlib.suppress(ConnectionError):  # the server has reset TCP
+            await self._send_all(protocol, writer, deadline_s)
+            await self._wait_for_end(deadline_s)
+        if not self._ended:
+            writer.transport.abort()
+
+    async def _handshake(self, protocol: _Client, reader: asyncio.StreamReader) -> None:
         while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
             data = await reader.read(_READ_BYTES)
             if not data:
@@ -106,9 +132,7 @@ class Player:
             response: Response | None = getattr(protocol.handshake_exc, "response", None)
             self._played.status = response.status_code if response else None
 
-    async def _send_all(
-        self, protocol: ClientProtocol, writer: asyncio.StreamWriter, deadline_s: float
-    ) -> None:
+    async def _send_all(self, protocol: _Client, writer: asyncio.StreamWriter, deadline_s: float) -> None:
         for number, message in enumerate(self._messages):
             if not message.from_client:
                 continue
@@ -116,28 +140,32 @@ class Player:
                 await self._wait_for(self._before[number], deadline_s)
             for _ in range(self._rng.randint(0, self._manner.late)):
                 await asyncio.sleep(0)
-            if self._ended:
-                break
+            if self._ended or protocol.state is not State.OPEN:
+                return
             send = protocol.send_text if message.opcode is Opcode.TEXT else protocol.send_binary
             send(message.wire)
             await self._flush(protocol, writer)
         await self._wait_for(self._before[-1], deadline_s)
         end = self._session.end
         upstream_ends = end.kind in {EndKind.CLOSED, EndKind.EOF} and end.from_client is False
-        if not upstream_ends and not self._ended:
-            if end.kind is EndKind.CLOSED and end.code is not None:
+        if upstream_ends or self._ended or protocol.state is not State.OPEN:
+            return
+        if end.kind is EndKind.CLOSED and end.code is not None:
+            with contextlib.suppress(ProtocolError):  # the recorded code is none that may be sent
                 protocol.send_close(end.code, end.reason or "")
                 await self._flush(protocol, writer)
-            else:
-                writer.close()
-        await self._wait_for_end(deadline_s)
-        if not self._ended:
-            writer.transport.abort()
+                return
+        writer.close()
+
+    @property
+    def _over(self) -> bool:
+        """No message can come any more."""
+        return self._ended or self._played.close is not None
 
     async def _wait_for(self, count: int, deadline_s: float) -> None:
         try:
             async with asyncio.timeout(deadline_s):
-                while len(self._played.messages) < count and not self._ended:
+                while len(self._played.messages) < count and not self._over:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
@@ -153,7 +181,7 @@ class Player:
             return
 
     async def _receive(
-        self, protocol: ClientProtocol, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, protocol: _Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
             while data := await reader.read(_READ_BYTES):
@@ -165,28 +193,28 @@ class Player:
         self._ended = True
         self._news.set()
 
-    def _take(self, protocol: ClientProtocol) -> None:
+    def _take(self, protocol: _Client) -> None:
         for event in protocol.events_received():
             if isinstance(event, Response):
                 self._played.status = event.status_code
             elif isinstance(event, Frame):
                 self._take_frame(event)
-        if self._played.messages:
+                self._news.set()
+        if protocol.close_frame is not None and self._played.close is None:
+            data = bytes(protocol.close_frame.data)
+            code = int.from_bytes(data[:2]) if len(data) >= 2 else None
+            self._played.close = (code, data[2:].decode(errors="replace") or None)
             self._news.set()
 
     def _take_frame(self, frame: Frame) -> None:
-        if frame.opcode is FrameOpcode.CLOSE:
-            code = int.from_bytes(frame.data[:2], "big") if len(frame.data) >= 2 else None
-            reason = bytes(frame.data[2:]).decode() if len(frame.data) > 2 else None
-            self._played.close = (code, reason)
-        elif frame.opcode in {FrameOpcode.TEXT, FrameOpcode.BINARY, FrameOpcode.CONT}:
+        if frame.opcode in {FrameOpcode.TEXT, FrameOpcode.BINARY, FrameOpcode.CONT}:
             self._fragments.append(frame)
             if frame.fin:
                 data = b"".join(bytes(fragment.data) for fragment in self._fragments)
                 self._played.messages.append((Opcode(self._fragments[0].opcode), data))
                 self._fragments = []
 
-    async def _flush(self, protocol: ClientProtocol, writer: asyncio.StreamWriter) -> None:
+    async def _flush(self, protocol: _Client, writer: asyncio.StreamWriter) -> None:
         """Send what the protocol wants sent, in the pieces that the manner makes of it."""
         data = b"".join(protocol.data_to_send())
         start = 0

@@ -48,10 +48,9 @@ class ScriptedAnswer:
 
     request: int
     """The number of its call among the client's messages."""
-    payload: bytes
+    payload: bytes | None
+    """Decoded; None where the bytes on the wire are the payload."""
     codec: Codec
-    opcode: Opcode
-    deflated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +233,8 @@ def _add_upstream(script: Script, message: Message, request_by_seq: dict[int, in
         script.deflated.add(number)
     if message.answers is None or (request := request_by_seq.get(message.answers)) is None:
         return
-    script.answers[number] = ScriptedAnswer(
-        request, message.payload, message.codec, message.opcode, message.deflated
-    )
+    payload = None if message.payload == message.wire else message.payload
+    script.answers[number] = ScriptedAnswer(request, payload, message.codec)
     script.answer_numbers.append(number)
     script.requests[request].answers.append(number)
 

@@ -7,6 +7,7 @@ run. What must come back is worked out here from the messages alone, apart from 
 
 import asyncio
 import hashlib
+import http
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -91,7 +92,7 @@ async def _play_upstream(
         played = await Player(url, session, messages, manner).play(deadline_s)
         expected, background = expected_messages(messages)
         transcript, found = compare(expected, background, played)
-        found += _end_differences(session, played)
+        found += end_differences(session, played)
         result.differences += [f"{session.id}, run {run + 1}: {text}" for text in found]
         for opcode, wire in transcript:
             digest.update(b"%d %d " % (opcode, len(wire)) + wire)
@@ -161,18 +162,15 @@ def compare(
     return came, differences
 
 
-def _end_differences(session: Session, played: Played) -> list[str]:
+def end_differences(session: Session, played: Played) -> list[str]:
+    """Where the handshake and the end differ from the recorded ones, at most one sentence."""
     end = session.end
-    if end.kind is EndKind.REFUSED:
-        return [] if played.status == end.code else [f"the handshake got {played.status} and not {end.code}"]
-    if end.kind is EndKind.UNREACHABLE:
-        return (
-            []
-            if played.status is None
-            else [f"the handshake got {played.status} and not a broken connection"]
-        )
-    if played.status != 101:
-        return [f"the handshake got {played.status} and not 101"]
+    status = None if end.kind is EndKind.UNREACHABLE else session.handshake.status
+    if played.status != status:
+        got = "no answer" if played.status is None else played.status
+        return [f"the handshake got {got} and not {status or 'a broken connection'}"]
+    if status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+        return []
     if end.kind is EndKind.CLOSED and end.from_client is False and played.close != (end.code, end.reason):
         return [f"the connection was closed with {played.close} and not {(end.code, end.reason)}"]
     if end.kind is EndKind.EOF and end.from_client is False and played.close is not None:

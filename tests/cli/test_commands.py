@@ -48,7 +48,7 @@ def test_sessions_prints_a_table(capsys: pytest.CaptureFixture[str], demo_store:
     lines = out.splitlines()
     assert status == 0
     assert lines[0].split() == [
-        "session", "recording", "upstream", "started", "sent", "received", "exchanges", "pushes", "wire", "end",
+        "session", "recording", "upstream", "path", "started", "sent", "received", "exchanges", "pushes", "wire", "end",
     ]  # fmt: skip
     assert len(lines) == 5
     assert lines[1].endswith("closed 1000 by the client")
@@ -64,8 +64,8 @@ def test_sessions_as_json_has_the_members_that_scripts_rely_on(
     assert len(sessions) == 4
     for session in sessions:
         assert set(session) >= SESSION_MEMBERS
-        assert set(session["end"]) == {"kind", "code", "reason"}
-    assert sessions[0]["end"] == {"kind": "closed", "code": 1000, "reason": None}
+        assert set(session["end"]) >= {"kind", "code", "reason"}
+    assert sessions[0]["end"] == {"kind": "closed", "code": 1000, "reason": None, "from_client": True}
     assert {session["upstream"] for session in sessions} == {"hotbit", "ontology"}
 
 
@@ -97,9 +97,11 @@ def test_show_prints_events_between_the_messages(
     _, out, _ = call(capsys, "show", "s1", "--store", str(demo_store))
 
     lines = out.splitlines()
-    assert '-> background {"method": "server.ping"' in lines[0]
-    assert "-> (close) 1000" in lines[-2]
-    assert "<- (close) 1000" in lines[-1]
+    assert lines[0].endswith("-> / <- 101")
+    assert '-> background {"method": "server.ping"' in lines[1]
+    assert "-> (close) 1000" in lines[-3]
+    assert "<- (close) 1000" in lines[-2]
+    assert lines[-1].strip() == "closed 1000 by the client"
 
 
 def test_tail_ends_with_the_recording(capsys: pytest.CaptureFixture[str], demo_store: Path) -> None:
@@ -156,11 +158,13 @@ def test_replay_says_where_it_listens_in_its_ready_file(tmp_path: Path, demo_sto
     assert process.stderr is not None
     while "Ctrl-C ends it" not in process.stderr.readline():
         assert process.poll() is None
+    # The line on stderr comes just before the file.
+    while not ready.exists():
+        assert process.poll() is None
+    what = json.loads(ready.read_text())
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
 
-    # The line on stderr may come before the file; the end comes after both.
-    what = json.loads(ready.read_text())
     assert process.returncode == 0
     assert what["pid"] == process.pid
     assert what["recording"] == "demo"
@@ -169,7 +173,7 @@ def test_replay_says_where_it_listens_in_its_ready_file(tmp_path: Path, demo_sto
         ("ontology", "ontology"),
     ]
     assert all(at["url"].startswith("ws://127.0.0.1:") for at in what["listeners"])
-    assert list(tmp_path.iterdir()) == [ready]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -275,7 +279,7 @@ def test_a_wrong_word_gets_a_sentence_that_says_what_to_do(
     [
         pytest.param(["hotbit"], 2, "write NAME=URL", id="no-url"),
         pytest.param(["hotbit=https://x"], 2, "is not a WebSocket URL", id="https"),
-        pytest.param(["a:nosuch=ws://x"], 1, "no protocol is called 'nosuch'", id="protocol"),
+        pytest.param(["a:nosuch=ws://x"], 2, "no protocol is called 'nosuch'", id="protocol"),
         pytest.param(["a=ws://x", "--listen", "here"], 2, "write HOST:PORT", id="listen"),
         pytest.param([], 2, "Missing argument", id="nothing"),
     ],
@@ -299,6 +303,39 @@ def test_a_journal_that_cannot_be_written_is_named(
 
     assert status == 1
     assert str(journal) in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["replay", "demo"], ["record", "a=ws://127.0.0.1:9"]], ids=lambda a: a[0]
+)
+def test_a_ready_file_that_cannot_be_written_is_named_at_once(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, demo_store: Path
+) -> None:
+    ready = str(tmp_path / "no" / "ready.json")
+    store = str(demo_store if arguments[0] == "replay" else tmp_path / "a.db")
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "wiretape", *arguments, "--store", store, "--listen", "127.0.0.1:0",
+            "--ready-file", ready,
+        ],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"wiretape: cannot write the ready file {ready}")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "a.db").exists()
+
+
+def test_output_that_has_no_room_gets_one_sentence(demo_store: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "wiretape", "sessions", "--store", str(demo_store)],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr == "wiretape: cannot write the output (No space left on device): give it room\n"
 
 
 def test_a_demo_does_not_overwrite_what_is_not_a_demo(

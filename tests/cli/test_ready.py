@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wiretape.ready import notify, tell_ready
+from wiretape.ready import notify, ready_file, tell_ready
 
 
 @dataclass
@@ -41,11 +41,14 @@ def test_the_ready_file_is_whole_and_alone(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     ready.write_text("of an earlier run")
 
-    tell_ready(str(ready), "demo", [At("hotbit", "hotbit", "ws://127.0.0.1:8081")])
+    with ready_file(str(ready)):
+        assert not ready.exists()
+        tell_ready(str(ready), "demo", [At("hotbit", "hotbit", "ws://127.0.0.1:8081")])
 
-    assert json.loads(ready.read_text()) == {
-        "pid": os.getpid(),
-        "recording": "demo",
-        "listeners": [{"upstream": "hotbit", "protocol": "hotbit", "url": "ws://127.0.0.1:8081"}],
-    }
-    assert list(tmp_path.iterdir()) == [ready]
+        assert json.loads(ready.read_text()) == {
+            "pid": os.getpid(),
+            "recording": "demo",
+            "listeners": [{"upstream": "hotbit", "protocol": "hotbit", "url": "ws://127.0.0.1:8081"}],
+        }
+        assert list(tmp_path.iterdir()) == [ready]
+    assert list(tmp_path.iterdir()) == []

@@ -47,7 +47,14 @@ def test_a_payload_that_is_no_text_is_shown_as_bytes() -> None:
 
     assert message_object(message)["payload_base64"] == "/wA="
     assert "payload" not in message_object(message)
-    assert message_line(message).endswith("<- answer of 2 (2 bytes) ff00")
+    assert message_line(message).endswith("<- answer of 2 [binary] (2 bytes) ff00")
+
+
+def test_nothing_from_the_network_moves_the_cursor() -> None:
+    line = message_line(a_message("\x1b[31mred\x07\x00 é".encode()))
+
+    assert "\x1b" not in line
+    assert r"\x1b[31mred\x07\x00 é" in line
 
 
 def test_a_line_fits_the_terminal() -> None:

@@ -26,6 +26,7 @@ from wiretape_replay import (
     ReplaySettings,
     Script,
     Send,
+    SendAnswer,
     SendRun,
     compile_script,
 )
@@ -227,6 +228,8 @@ class Stage:
     def _played(self, actions: list[Action]) -> list[str]:
         heard: list[str] = []
         for action in actions:
+            if isinstance(action, SendAnswer):
+                action = self.session.spell(*action)  # noqa: PLW2901 - what the driver does with it
             self.bytes_sent += on_the_wire(self.script, action)
             match action:
                 case SendRun(first, last):
@@ -240,7 +243,7 @@ class Stage:
         return heard
 
 
-def on_the_wire(script: Script, action: Action) -> bytes:
+def on_the_wire(script: Script, action: SendRun | Send | Close | Abort) -> bytes:
     match action:
         case SendRun(first, last):
             return bytes(script.frames()[script.frame_start(first) : script.frame_end(last)])

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from replay_builders import OPEN, STEP_US, TINY, Stage, a_script, a_session, messages
 
 from wiretape_protocols import Codec, CodecKind, Opcode, decode
-from wiretape_replay import Journal, OnMiss, Pace, ReplaySession, ReplaySettings, Send, compile_script
+from wiretape_replay import (
+    Journal,
+    OnMiss,
+    Pace,
+    ReplaySession,
+    ReplaySettings,
+    Send,
+    SendAnswer,
+    compile_script,
+)
 from wiretape_store.records import End, EndKind
 
 LOCKSTEP = (
@@ -144,10 +153,11 @@ def test_a_changed_id_is_packed_like_the_recorded_answer() -> None:
     session = ReplaySession(script, TINY, ReplaySettings(), Journal())
     session.open(0)
     (action,) = session.receive(b"call 2 price", Opcode.TEXT, 0)
-    assert isinstance(action, Send)
-    assert action.opcode is Opcode.BINARY
-    assert decode(action.wire).payload == b"answer 2 10"
-    assert decode(action.wire).codec.kind is CodecKind.GZIP
+    assert action == SendAnswer(0, b"2")
+    sent = session.spell(0, b"2")
+    assert sent.opcode is Opcode.BINARY
+    assert decode(sent.wire).payload == b"answer 2 10"
+    assert decode(sent.wire).codec.kind is CodecKind.GZIP
 
 
 def test_a_refusal_is_packed_like_the_upstreams_first_message() -> None:

@@ -1,12 +1,20 @@
 """What the journal and the verdict tell, word for word."""
 
+import errno
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from replay_builders import Stage, a_script, a_session
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from wiretape_replay import Entry, EntryKind, Findings, Journal, Verdict
-from wiretape_store.records import End, EndKind
+from wiretape_store import StoreWriter, UpstreamSpec
+from wiretape_store.records import End, EndKind, Handshake
 
 RECORDED = (
     "< push hi",
@@ -134,3 +142,52 @@ def test_a_long_payload_is_shown_by_its_beginning() -> None:
     stage.say("call 1 " + "x" * 500)
     payload = stage.journal.entries[-1].payload
     assert (len(payload), payload[-2:]) == (161, "x…")
+
+
+def test_a_sink_that_fails_is_dropped_and_told_once() -> None:
+    written: list[str] = []
+    told: list[OSError] = []
+
+    def sink(line: str) -> None:
+        if len(written) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(line)
+
+    journal = Journal(sink, told.append)
+    for seq in range(4):
+        journal.add(Entry(EntryKind.MATCHED, "s1", seq, seq=seq))
+    journal.fail(OSError(errno.EIO, "at the end"))
+    assert (len(written), len(journal.entries), len(told)) == (1, 4, 1)
+    assert journal.failure is told[0]
+    assert journal.failure.errno == errno.ENOSPC
+
+
+def test_a_replay_whose_journal_cannot_be_written_goes_on_and_ends_with_1(tmp_path: Path) -> None:
+    store = str(tmp_path / "s.db")
+    with StoreWriter(store, clock_us=lambda: 0) as writer:
+        upstream = UpstreamSpec("up", "opaque", "ws://up.example", "127.0.0.1:0")
+        begun = writer.begin_recording("fixture", [upstream])
+        session = writer.begin_session(begun.upstreams[0].id, 0, Handshake("/", (), 101))
+        writer.end_session(session, 10, End(EndKind.CLOSED, from_client=True, code=1000))
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "wiretape", "replay", "fixture", "--store", store, "--strict",
+            "--journal", "/dev/full",
+        ],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    url = process.stderr.readline().split()[-1]
+    assert "Ctrl-C ends it" in process.stderr.readline()
+    with connect(url) as client:
+        client.ping()
+    with pytest.raises(InvalidStatus, match="503"):
+        connect(url)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said.splitlines()[0] == (
+        "wiretape: cannot write the journal /dev/full (No space left on device); the replay goes on without it"
+    )
+    assert said.count("/dev/full") == 1
+    assert "Traceback" not in said

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replay_builders import TINY, a_script, a_session, messages
 
-from wiretape_protocols import Opcode, Protocol, Request, Role
+from wiretape_protocols import IDENTITY, Codec, CodecKind, Opcode, Protocol, Request, Role
 from wiretape_replay import Script, compile_script
 from wiretape_replay.frames import close_frame, frame, frame_size
 
@@ -39,6 +39,16 @@ def test_an_answer_to_a_message_that_is_not_there_is_a_push() -> None:
     made = messages(("> call 1 x", "< answer 1 y"))[1:]
     script = compile_script(a_session(), made, TINY)
     assert (script.answers, script.pushes(0, 0)) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    ("codec", "kept"),
+    [(IDENTITY, None), (Codec(CodecKind.GZIP), b"answer 1 y")],
+    ids=["plain", "compressed"],
+)
+def test_an_answer_is_kept_twice_only_where_its_two_forms_differ(codec: Codec, kept: bytes | None) -> None:
+    made = messages(("> call 1 x", "< answer 1 y"), codec=codec)
+    assert compile_script(a_session(), made, TINY).answers[0].payload == kept
 
 
 @pytest.mark.parametrize(

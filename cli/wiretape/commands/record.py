@@ -5,8 +5,9 @@ import asyncio
 import click
 
 from wiretape.options import ready_file_option, store_option
-from wiretape.ready import notify, tell_ready
+from wiretape.ready import notify, ready_file, tell_ready
 from wiretape_addons import parse_listen, parse_targets
+from wiretape_store import StoreReader
 
 
 @click.command("record", short_help="Record what passes between clients and upstreams.")
@@ -41,7 +42,7 @@ def command(
     insecure: bool,
     upstream_ca: str | None,
     on_store_failure: str,
-    ready_file: str | None,
+    ready_path: str | None,
 ) -> None:
     """
     Listen for the clients of each upstream, relay everything untouched, and store it.
@@ -62,13 +63,31 @@ def command(
         targets, addresses, store, recording, insecure, upstream_ca, on_store_failure == "pass"
     )
 
+    name: list[str] = []
+
     def on_ready(ready: Ready) -> None:
         for at, target in zip(ready.listeners, targets, strict=True):
-            click.echo(f"{at.upstream} ({at.protocol}): {at.url} -> {target.url}", err=True)
+            click.echo(f"{at.upstream} ({at.protocol}): {at.url} -> {target.url.partition('?')[0]}", err=True)
         click.echo(f"recording {ready.recording} into {store}; Ctrl-C ends it", err=True)
-        tell_ready(ready_file, ready.recording, ready.listeners)
+        tell_ready(ready_path, ready.recording, ready.listeners)
+        name.append(ready.recording)
 
-    try:
-        asyncio.run(run_recorder(settings, on_ready, lambda text: click.echo(f"wiretape: {text}", err=True)))
-    finally:
-        notify("STOPPING=1")
+    def on_warning(text: str) -> None:
+        click.echo(f"wiretape: {text}", err=True)
+
+    with ready_file(ready_path):
+        try:
+            asyncio.run(run_recorder(settings, on_ready, on_warning))
+        finally:
+            notify("STOPPING=1")
+    if name:
+        _say_stored(store, name[0])
+
+
+def _say_stored(store: str, name: str) -> None:
+    with StoreReader(store) as reader:
+        sessions = reader.sessions(name)
+    count = sum(session.messages_from_client + session.messages_from_upstream for session in sessions)
+    click.echo(
+        f"stored {len(sessions)} sessions, {count} messages: wiretape replay {name} --store {store}", err=True
+    )

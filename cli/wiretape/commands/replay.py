@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from wiretape.options import ready_file_option, store_option
-from wiretape.ready import notify, tell_ready
+from wiretape.ready import notify, ready_file, tell_ready
+from wiretape.text import printable
 from wiretape_replay import (
     Journal,
     OnMiss,
@@ -22,7 +23,7 @@ from wiretape_replay import (
 )
 from wiretape_store import StoreReader
 
-_DIVERGENCE = 3
+_FAILED, _DIVERGENCE = 1, 3
 
 
 @click.command("replay", short_help="Stand in for the upstreams and serve a recording.")
@@ -58,7 +59,7 @@ def command(
     on_miss: str,
     strict: bool,
     journal: str | None,
-    ready_file: str | None,
+    ready_path: str | None,
 ) -> int:
     """
     Serve WHAT (a recording or a session) where it was recorded, until Ctrl-C; then print a verdict.
@@ -69,21 +70,19 @@ def command(
         order=Order(order), pace=Pace.parse(pace), on_miss=OnMiss(on_miss), strict=strict
     )
     with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(_open_journal(journal)) if journal else None
+        entries = stack.enter_context(_journal_in(journal)) if journal else Journal()
         reader = stack.enter_context(StoreReader(store))
-        server = ReplayServer(
-            load_recording(reader, what),
-            settings,
-            listen=listen,
-            journal=Journal(sink.write if sink else None),
-        )
-        verdict = asyncio.run(_serve(server, what, ready_file))
+        server = ReplayServer(load_recording(reader, what), settings, listen=listen, journal=entries)
+        stack.enter_context(ready_file(ready_path))
+        verdict = asyncio.run(_serve(server, what, ready_path))
     for line in verdict.lines():
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
+    if entries.failure is not None:
+        return _FAILED
     return _DIVERGENCE if strict and not verdict.ok else 0
 
 
-async def _serve(server: ReplayServer, what: str, ready_file: str | None) -> Verdict:
+async def _serve(server: ReplayServer, what: str, ready_path: str | None) -> Verdict:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -91,15 +90,31 @@ async def _serve(server: ReplayServer, what: str, ready_file: str | None) -> Ver
         for at in server.listeners:
             click.echo(f"{at.upstream} ({at.protocol}): {at.url}", err=True)
         click.echo(f"replaying {what}; Ctrl-C ends it", err=True)
-        tell_ready(ready_file, what, server.listeners)
+        tell_ready(ready_path, what, server.listeners)
         await stop.wait()
         notify("STOPPING=1")
     return server.verdict()
 
 
-def _open_journal(path: str) -> TextIO:
+@contextlib.contextmanager
+def _journal_in(path: str) -> Iterator[Journal]:
+    """A journal in a file. One that cannot be written any more is told once, and the replay goes on."""
+
+    def failed(exc: OSError) -> None:
+        why = f"cannot write the journal {path} ({exc.strerror}); the replay goes on without it"
+        click.echo(f"wiretape: {why}", err=True)
+
     try:
-        return Path(path).open("w", buffering=1)
+        # Half a surrogate pair, which JSON may spell, becomes JSON's own escape for it.
+        file = Path(path).open("w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
     except OSError as exc:
         message = f"cannot write the journal {path} ({exc.strerror}): name another file with --journal"
         raise click.ClickException(message) from exc
+    journal = Journal(file.write, failed)
+    try:
+        yield journal
+    finally:
+        try:
+            file.close()  # writes what is left
+        except OSError as exc:
+            journal.fail(exc)

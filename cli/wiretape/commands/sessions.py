@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from wiretape.options import json_option, store_option
-from wiretape.text import bytes_text, table, time_text
+from wiretape.text import bytes_text, end_text, printable, table, time_text
 from wiretape_store import Session, StoreReader
 
 
@@ -30,7 +30,7 @@ def command(what: str | None, store: str, as_json: bool) -> None:
 
 
 _HEADINGS = (
-    "session", "recording", "upstream", "started", "sent", "received", "exchanges", "pushes", "wire", "end",
+    "session", "recording", "upstream", "path", "started", "sent", "received", "exchanges", "pushes", "wire", "end",
 )  # fmt: skip
 
 
@@ -50,23 +50,27 @@ def session_object(session: Session) -> dict[str, Any]:
         "exchanges": session.exchanges,
         "pushes": session.pushes,
         "wire_bytes": session.wire_bytes,
-        "end": {"kind": end.kind.value, "code": end.code, "reason": end.reason},
+        "end": {
+            "kind": end.kind.value,
+            "code": end.code,
+            "reason": end.reason,
+            "from_client": end.from_client,
+        },
+        "target": session.handshake.target,
     }
 
 
 def _row(session: Session) -> tuple[str, ...]:
-    end = session.end
-    how = end.kind.value + (f" {end.code}" if end.code is not None else "")
-    side = "" if end.from_client is None else (" by the client" if end.from_client else " by the upstream")
     return (
         session.id,
         session.recording,
         session.upstream.name,
+        printable(session.handshake.target),
         time_text(session.started_at_us)[:19].replace("T", " "),
         str(session.messages_from_client),
         str(session.messages_from_upstream),
         str(session.exchanges),
         str(session.pushes),
         bytes_text(session.wire_bytes),
-        how + side,
+        end_text(session.end),
     )

@@ -7,8 +7,8 @@ import sys
 import click
 
 from wiretape.options import json_option, store_option
-from wiretape.text import message_line, message_object
-from wiretape_store import Event, StoreReader
+from wiretape.text import end_text, message_line, message_object, printable
+from wiretape_store import Event, Session, StoreReader
 
 
 @click.command("show", short_help="Print the messages of a session.")
@@ -21,11 +21,13 @@ def command(session: str, store: str, as_json: bool, raw: bool) -> None:
     Print the messages of SESSION, decoded, with what else happened between them.
     """
     with StoreReader(store) as reader:
+        found = reader.session(session)
         if as_json or raw:
             for message in reader.messages(session):
                 click.echo(json.dumps(message_object(message, raw=raw), ensure_ascii=False))
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        click.echo(_handshake_line(found))
         events = reader.events(session)
         for message in reader.messages(session):
             while events and events[0].after_seq < message.seq:
@@ -33,6 +35,16 @@ def command(session: str, store: str, as_json: bool, raw: bool) -> None:
             click.echo(message_line(message, width=width))
         for event in events:
             click.echo(_event_line(event))
+        click.echo(f"{'':5} {'':10} {end_text(found.end)}")
+
+
+def _handshake_line(session: Session) -> str:
+    handshake = session.handshake
+    answer = "no answer" if handshake.status is None else str(handshake.status)
+    protocol = ", ".join(v for k, v in handshake.response_headers if k.lower() == "sec-websocket-protocol")
+    said = f" {handshake.body[:200].decode('utf-8', 'replace')}" if handshake.body else ""
+    target = handshake.target or "(connection)"
+    return printable(f"{'':5} {0:10.6f} -> {target} <- {answer}{f' {protocol}' if protocol else ''}{said}")
 
 
 def _event_line(event: Event) -> str:
@@ -40,4 +52,4 @@ def _event_line(event: Event) -> str:
     text = event.data.decode("utf-8", "backslashreplace")
     if event.kind.value == "close" and len(event.data) >= 2:
         text = f"{int.from_bytes(event.data[:2], 'big')} {event.data[2:].decode('utf-8', 'replace')}"
-    return f"{'':5} {event.at_us / 1e6:10.6f} {arrow} ({event.kind.value}) {text}".rstrip()
+    return f"{'':5} {event.at_us / 1e6:10.6f} {arrow} ({event.kind.value}) {printable(text)}".rstrip()
