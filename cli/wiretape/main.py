@@ -62,26 +62,26 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         status: Any = wiretape.main(arguments, prog_name="wiretape", standalone_mode=False)
     except click.exceptions.Exit as exc:
-        return exc.exit_code
+        status = exc.exit_code
     except click.Abort:
-        return FAILED
+        status = FAILED
     except click.UsageError as exc:
         exc.show()
-        return exc.exit_code
+        status = exc.exit_code
     except click.ClickException as exc:
         click.echo(f"wiretape: {exc.format_message()}", err=True)
-        return exc.exit_code
+        status = exc.exit_code
     except WiretapeError as exc:
         click.echo(f"wiretape: {exc}", err=True)
-        return USAGE if exc.usage else FAILED
+        status = USAGE if exc.usage else FAILED
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         sys.stderr.close()
-        return DONE
+        status = DONE
     except OSError as exc:
         # Of our own output: every other one is named where it happens.
         click.echo(f"wiretape: cannot write the output ({exc.strerror}): give it room", err=True)
-        return FAILED
+        status = FAILED
     return status if isinstance(status, int) else DONE
 
 

@@ -55,18 +55,17 @@ class Host(Interface):
 
     settings: ReplaySettings
 
-    @property
-    def next_session(self) -> Session | None:
-        """The session that the next valid handshake gets; None when none is left."""
+    def session_for(self, target: str) -> Session | None:
+        """The session that a valid handshake for this path and query gets; None when none is left."""
 
     def describe(self) -> tuple[str, str, int]:
         """What is replayed, the upstream's name, and how many sessions it has."""
 
-    def begin(self) -> tuple[Script, ReplaySession]:
-        """Take the next session."""
+    def begin(self, session: Session, target: str) -> tuple[Script, ReplaySession]:
+        """Take a session."""
 
-    def refused(self, why: str, *, recorded: bool) -> None:
-        """Take the next session (`recorded`) or none, for a handshake that was not accepted."""
+    def refused(self, why: str, session: Session | None) -> None:
+        """Take a session whose handshake was refused, or none, for a handshake that was not accepted."""
 
     def add(self, connection: "Connection") -> None:
         """The connection has begun."""
@@ -207,24 +206,24 @@ class Connection(asyncio.Protocol):
             self._pump()
 
     def _answer_handshake(self, request: Request) -> None:
-        session = self._host.next_session
+        session = self._host.session_for(request.path)
         if session is None:
             self._websocket.send_response(no_session_left(*self._host.describe()))
-            self._host.refused("no session is left", recorded=False)
+            self._host.refused("no session is left", None)
             return
         response = accept(self._websocket, request, session.handshake)
         if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
             # Not by the end alone: a recorder that died early left none, but the upstream's answer is known.
             status = session.handshake.status
             if status is None or session.end.kind is EndKind.UNREACHABLE:
-                self._host.refused("reset: the upstream was unreachable, as recorded", recorded=True)
+                self._host.refused("reset: the upstream was unreachable, as recorded", session)
                 self._reset()
                 return
             if status != http.HTTPStatus.SWITCHING_PROTOCOLS:
                 response = refuse(session.handshake)
-                self._host.refused(f"status {response.status_code}, as recorded", recorded=True)
+                self._host.refused(f"status {response.status_code}, as recorded", session)
             else:
-                self._script, self._session = self._host.begin()
+                self._script, self._session = self._host.begin(session, request.path)
         self._websocket.send_response(response)
 
     def _start(self) -> None:

@@ -109,6 +109,9 @@ class Player:
         finally:
             if writer is not None:
                 writer.close()
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    async with asyncio.timeout(deadline_s):
+                        await writer.wait_closed()
         self._played.lacking = max(0, self._before[-1] - len(self._played.messages))
         return self._played
 

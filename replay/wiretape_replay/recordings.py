@@ -34,6 +34,8 @@ class ReplayedUpstream:
     redact: Callable[[bytes], bytes]
     """Does to a live client message what the recorder did to the recorded ones."""
     messages: Callable[[str], Iterable[Message]]
+    redact_target: Callable[[str], str] = str
+    """Does to the path and query that a live client asks for what the recorder did to the recorded ones."""
     _scripts: dict[int, Script] = field(default_factory=dict)
 
     def script(self, index: int) -> Script:
@@ -77,4 +79,4 @@ def _upstream(sessions: list[Session], redactor: Redactor, reader: Reader) -> Re
         secrets = protocol.secrets(payload, from_client=True)
         return redactor.payload(payload, secrets) if secrets else payload
 
-    return ReplayedUpstream(upstream, protocol, tuple(sessions), redact, reader.messages)
+    return ReplayedUpstream(upstream, protocol, tuple(sessions), redact, reader.messages, redactor.target)

@@ -39,7 +39,8 @@ class _Stand:
         self.settings = settings
         self._what = what
         self._journal = journal
-        self._taken = 0
+        self._left = dict(enumerate(replayed.sessions))
+        """The sessions that no connection has got yet, in the order in which they were recorded."""
         self._runs: list[ReplaySession] = []
         self._verdict = Verdict()
         """What did not happen within a session: connections without one."""
@@ -48,28 +49,37 @@ class _Stand:
         self.empty = asyncio.Event()
         self.empty.set()
 
-    @property
-    def next_session(self) -> Session | None:
-        sessions = self.replayed.sessions
-        return sessions[self._taken] if self._taken < len(sessions) else None
+    def session_for(self, target: str) -> Session | None:
+        asked = self.replayed.redact_target(target)
+        same = (session for session in self._left.values() if session.handshake.target == asked)
+        return next(same, None) or next(iter(self._left.values()), None)
 
     def describe(self) -> tuple[str, str, int]:
         return self._what, self.replayed.upstream.name, len(self.replayed.sessions)
 
-    def begin(self) -> tuple[Script, ReplaySession]:
-        script = self.replayed.script(self._taken)
-        self._taken += 1
+    def begin(self, session: Session, target: str) -> tuple[Script, ReplaySession]:
+        script = self.replayed.script(self._take(session))
+        asked, recorded = self.replayed.redact_target(target), session.handshake.target
+        if asked != recorded:
+            self._verdict.relaxed.add(f"{session.id}: asked for {asked}, recorded for {recorded}")
+            self._journal.add(
+                Entry(EntryKind.RELAXED, session.id, 0, detail=f"asked for {asked}, recorded for {recorded}")
+            )
         run = ReplaySession(
             script, self.replayed.protocol, self.settings, self._journal, self.replayed.redact
         )
         self._runs.append(run)
         return script, run
 
-    def refused(self, why: str, *, recorded: bool) -> None:
-        session = self.next_session
+    def _take(self, session: Session) -> int:
+        index = next(index for index, left in self._left.items() if left is session)
+        del self._left[index]
+        return index
+
+    def refused(self, why: str, session: Session | None) -> None:
         name = session.id if session is not None else ""
-        if recorded:
-            self._taken += 1
+        if session is not None:
+            self._take(session)
         else:
             self._verdict.misses.add(f"a connection to {self.replayed.upstream.name}: {why}")
         self._journal.add(Entry(EntryKind.REFUSED, name, 0, detail=f"{self.replayed.upstream.name}: {why}"))
@@ -85,7 +95,7 @@ class _Stand:
 
     def verdict(self) -> Verdict:
         unopened = Verdict()
-        for session in self.replayed.sessions[self._taken :]:
+        for session in self._left.values():
             unopened.unused.add(f"{session.id}, {_nth(session)} to {session.upstream.name}, was not opened")
         return merged([self._verdict, *(run.verdict() for run in self._runs), unopened])
 

@@ -97,7 +97,7 @@ TINY = TinyProtocol()
 def a_handshake(
     *, status: int | None = 101, headers: Headers = (("Server", "tiny"),), body: bytes = b""
 ) -> Handshake:
-    return Handshake("/ws", (("Host", "example"),), status, headers, body)
+    return Handshake("/", (("Host", "example"),), status, headers, body)
 
 
 def an_upstream(name: str = "up", number: int = 1) -> Upstream:

@@ -251,7 +251,7 @@ def test_the_recorded_subprotocol_and_compression_are_offered() -> None:
     )
     play(serve, session)
     play(serve, offered)
-    assert heads[0].startswith(b"GET /ws HTTP/1.1\r\n")
+    assert heads[0].startswith(b"GET / HTTP/1.1\r\n")
     assert b"Sec-WebSocket-Protocol" not in heads[0]
     assert heads[1].startswith(b"GET /v1?x=1 HTTP/1.1\r\n")
     assert b"Sec-WebSocket-Protocol: chat, v2\r\n" in heads[1]

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from wiretape_protocols import Opcode
 from wiretape_replay import (
+    EntryKind,
     Journal,
     ListenError,
     OnMiss,
@@ -26,7 +27,7 @@ from wiretape_replay import (
     SettingError,
 )
 from wiretape_replay.frames import close_frame, frame
-from wiretape_store.records import End, EndKind, Message, Session
+from wiretape_store.records import End, EndKind, Handshake, Message, Session
 
 CLOSED = End(EndKind.CLOSED, from_client=False, code=4001, reason="bye")
 LOCKSTEP = (
@@ -614,3 +615,27 @@ def test_a_recording_that_cannot_be_read_is_a_500_and_is_logged(caplog: pytest.L
 
     run(test)
     assert "replay failed" in caplog.text
+
+
+def test_connections_get_the_session_that_was_recorded_for_their_path() -> None:
+    """So that clients which open several paths at once are not at the mercy of who comes first."""
+
+    async def test() -> None:
+        sessions = [
+            (
+                a_session(number=number, handshake=Handshake(f"/{name}", (), 101)),
+                (f"< push {name}",),
+            )
+            for number, name in enumerate(("a", "b", "a"))
+        ]
+        async with ReplayServer(recorded(*sessions)) as server:
+            url = server.listeners[0].url
+            for path, heard in (("/b", "b"), ("/a", "a"), ("/other", "a")):
+                async with connect(url + path, proxy=None) as client:
+                    assert await client.recv() == f"push {heard}"
+            assert [entry.detail for entry in server.journal.entries if entry.kind is EntryKind.RELAXED] == [
+                "asked for /other, recorded for /a"
+            ]
+            assert not server.verdict().ok
+
+    run(test)
