@@ -15,7 +15,7 @@ from pathlib import Path
 from wiretape_protocols import WiretapeError
 
 _START_DEADLINE_S = 60.0
-_STOP_DEADLINE_S = 60.0
+_STOP_DEADLINE_S = 150.0
 _LOOK_EVERY_S = 0.02
 
 

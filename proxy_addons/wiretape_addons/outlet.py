@@ -29,7 +29,7 @@ class OutletSettings:
     """How much may wait for the writer, how long a stop may take, and how soon a commit comes."""
 
     queue_bytes: int = 64 << 20
-    stop_deadline_s: float = 60.0
+    stop_deadline_s: float = 120.0
     start_deadline_s: float = 30.0
     commit_interval_us: int = 50_000
     limit_bytes: int = 1 << 28

@@ -28,8 +28,10 @@ BUSY_MESSAGES = 1000
 """A commit of more messages than this says that the writer is busy; settling can wait."""
 WAITING_BYTES = 32 * 1024 * 1024
 """A commit is due at once when so many bytes wait, packed and unpacked counted."""
-BACKLOG_BYTES = 32 * 1024 * 1024
-"""It cannot wait any longer when so much is unsettled."""
+BACKLOG_BYTES = 512 * 1024 * 1024
+"""It cannot wait any longer when so much is unsettled: that much the file may be larger than it will be."""
+CLOSING_US = 30_000_000
+"""How long closing may settle; what is left then is as safe, and the next writer goes on with it."""
 
 _MESSAGE_INSERT = str(insert(message).compile(dialect=sqlite.dialect(paramstyle="qmark")))
 _COUNTED = ("messages_from_client", "messages_from_upstream", "exchanges", "pushes", "wire_bytes")
@@ -213,7 +215,7 @@ class StoreWriter:
         return sum(live.give_up() for live in self._waiting.values())
 
     def close(self) -> None:
-        """Store and settle everything, end what is open as interrupted, and close the store."""
+        """Store everything, settle what half a minute allows, end what is open as interrupted, and close."""
         try:
             now_us = self._clock_us()
             for session_id, live in self._live.items():
@@ -222,7 +224,8 @@ class StoreWriter:
             self.commit()
             for recording_id in list(self._open_recordings):
                 self.end_recording(recording_id)
-            while self.settle():
+            until_us = self._clock_us() + CLOSING_US
+            while self._clock_us() < until_us and self.settle():
                 pass
             self._database.shrink()
         finally:
