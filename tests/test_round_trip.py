@@ -4,9 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
+from recorders import recorder
 from wiretape.demo.run import differences
-from wiretape.demo.visitor import Seen
+from wiretape.demo.visitor import Seen, text_of
+from wiretape.simulators.hotbit import Compression, HotbitSimulator
 from wiretape_replay.player import Manner, Player
 from wiretape_replay.recordings import load_recording
 from wiretape_replay.server import ReplayServer
@@ -95,3 +98,45 @@ def test_the_demo_notices_every_difference() -> None:
     assert differences([one], [Seen(["a", "c"], 1000)]) == ["message 1 of connection 0 differs"]
     assert differences([one], [Seen(["a"], 1000)]) == ["connection 0: 1 messages, not 2"]
     assert differences([one], [Seen(["a", "b"], None)]) == ["connection 0: close code None, not 1000"]
+
+
+@pytest.mark.parametrize("compression", list(Compression), ids=lambda compression: compression.value)
+def test_every_way_to_pack_comes_back_as_it_was(compression: Compression, tmp_path: Path) -> None:
+    """The exchange packs its messages in four ways; the client sees the same in replay, and so do we."""
+    store = tmp_path / "a.db"
+
+    async def visit(url: str, exchange: HotbitSimulator | None) -> list[str | bytes]:
+        seen: list[str | bytes] = []
+        async with connect(url, proxy=None, ping_interval=None) as client:
+            for request in (
+                '{"method": "deals.subscribe", "params": ["BTCUSDT"], "id": 5}',
+                '{"method": "depth.query", "params": ["BTCUSDT", 10, "0"], "id": 0}',
+            ):
+                await client.send(request)
+                seen += [await client.recv(), await client.recv()] if "subscribe" in request else []
+                if exchange is not None:
+                    await exchange.tick()
+            while not seen or '"id": 0' not in text_of(seen[-1]):
+                seen.append(await client.recv())
+        return seen
+
+    async def run() -> None:
+        async with (
+            HotbitSimulator(compression=compression) as exchange,
+            recorder("tap", {"hotbit": exchange.url}, store) as urls,
+        ):
+            seen = await visit(urls["hotbit"], exchange)
+        with StoreReader(str(store)) as reader:
+            async with ReplayServer(load_recording(reader, "test"), listen="127.0.0.1:0") as server:
+                assert await visit(server.listeners[0].url, None) == seen
+                assert server.verdict().ok, server.verdict().lines()
+            (session,) = reader.sessions()
+            messages = [m for m in reader.messages(session.id) if not m.from_client]
+        assert {m.codec.kind.value for m in messages} == {_CODECS.get(compression, "identity")}
+        assert {m.deflated for m in messages} == {compression is Compression.PERMESSAGE_DEFLATE}
+        assert len(messages) == len(seen)
+
+    asyncio.run(run())
+
+
+_CODECS = {Compression.GZIP: "gzip", Compression.ZLIB: "zlib"}
