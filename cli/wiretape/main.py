@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from wiretape import __version__
+from wiretape.status import DONE, FAILED, USAGE
 
 # Name, module below wiretape.commands, and the line that `wiretape --help` shows. A command's module
 # is imported when the command runs, so that each starts as quickly as it can.
@@ -19,8 +20,6 @@ COMMANDS = {
     "verify": "Play a recording against its own replay and compare every byte.",
     "demo": "Record and replay two simulated upstreams.",
 }
-
-DONE, FAILED, USAGE, DIVERGENCE = 0, 1, 2, 3
 
 
 class Commands(click.Group):

@@ -5,8 +5,6 @@ Both feeds meet here: the tap brings bytes to be read as frames, mitmproxy's Web
 whole messages. No I/O and no clock of its own; what is made goes to a `StoreWriter`.
 """
 
-from collections.abc import Sequence
-
 from wiretape_addons.feed import Ending, Opening
 from wiretape_addons.frames import (
     ControlFrame,
@@ -16,7 +14,7 @@ from wiretape_addons.frames import (
     deflate_parameters,
 )
 from wiretape_protocols import Opcode, Protocol, Redactor, decode
-from wiretape_store import End, EndKind, Event, EventKind, Handshake, NewMessage, StoreWriter
+from wiretape_store import End, EndKind, Event, EventKind, Handshake, NewMessage, StoreWriter, header_value
 
 _LEARNED_BYTES = 6
 """A secret that is shorter is not looked for elsewhere: it would be found where it is not meant."""
@@ -54,7 +52,7 @@ class SessionAssembler:
         # The first close frame: who sent it, its code and reason.
         self._close: tuple[bool, int | None, str | None] | None = None
         self._opening = opening
-        extensions = ", ".join(_header(opening.response_headers, "sec-websocket-extensions"))
+        extensions = header_value(opening.response_headers, "sec-websocket-extensions")
         from_client, from_upstream = deflate_parameters(extensions)
         self._readers = {
             True: FrameReader(masked=True, deflate=from_client, limit_bytes=limit_bytes),
@@ -197,7 +195,3 @@ class SessionAssembler:
         """Microseconds since the session began; never less than for the message before."""
         self._last_us = max(self._last_us, at_us - self._opened_at_us)
         return self._last_us
-
-
-def _header(headers: Sequence[tuple[str, str]], name: str) -> list[str]:
-    return [value for key, value in headers if key.lower() == name]

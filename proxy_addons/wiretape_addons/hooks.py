@@ -14,6 +14,7 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.proxy import server_hooks
 
 from wiretape_addons.brake import brake
+from wiretape_addons.clock import now_us
 from wiretape_addons.feed import Ending, Opening
 from wiretape_addons.handshakes import is_upgrade, opening_of
 from wiretape_addons.outlet import Outlet, RecordingStoppedError
@@ -80,14 +81,14 @@ class HookRecorder:
         """Store everything before mitmproxy ends."""
         if self._outlet is not None:
             try:
-                await self._outlet.stop(_now_us())
+                await self._outlet.stop(now_us())
             except RecordingStoppedError as exc:
                 logger.error("wiretape: %s", exc)  # noqa: TRY400 - the sentence is all there is to say
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Remember when a handshake began."""
         if self._outlet is not None and is_upgrade(flow) and self._number(flow) is not None:
-            self._asked[flow.id] = (_now_us(), flow.request.path, flow.client_conn.id)
+            self._asked[flow.id] = (now_us(), flow.request.path, flow.client_conn.id)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """A 101 opens a session, anything else is a refused one."""
@@ -98,13 +99,13 @@ class HookRecorder:
             self._keys[flow.id] = key
             brake(ctx.master.addons.get("proxyserver"), flow.client_conn.id, self._outlet.room)
         else:
-            self._outlet.end(key, Ending(from_client=False), _now_us())
+            self._outlet.end(key, Ending(from_client=False), now_us())
 
     def error(self, flow: http.HTTPFlow) -> None:
         """There will be no answer."""
         key = self._open(flow, flow.error.msg if flow.error else "no answer")
         if key is not None and self._outlet is not None:
-            self._outlet.end(key, Ending(None), _now_us())
+            self._outlet.end(key, Ending(None), now_us())
 
     def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
         """
@@ -120,8 +121,8 @@ class HookRecorder:
             opening = Opening(
                 number, time.time_ns() // 1000, "", [], None, [], "", data.server.error or "no connection"
             )
-            self._outlet.open(self._next_key, opening, _now_us())
-            self._outlet.end(self._next_key, Ending(None), _now_us())
+            self._outlet.open(self._next_key, opening, now_us())
+            self._outlet.end(self._next_key, Ending(None), now_us())
             self._next_key += 1
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
@@ -131,7 +132,7 @@ class HookRecorder:
             return
         message = flow.websocket.messages[-1]
         self._outlet.message(
-            key, message.content, int(message.type), from_client=message.from_client, at_us=_now_us()
+            key, message.content, int(message.type), from_client=message.from_client, at_us=now_us()
         )
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
@@ -141,7 +142,7 @@ class HookRecorder:
             return
         data = flow.websocket
         code = None if data.close_code in {None, 1006} else data.close_code
-        self._outlet.end(key, Ending(data.closed_by_client, code, data.close_reason or None), _now_us())
+        self._outlet.end(key, Ending(data.closed_by_client, code, data.close_reason or None), now_us())
 
     def _open(self, flow: http.HTTPFlow, unreachable: str | None) -> int | None:
         asked = self._asked.pop(flow.id, None)
@@ -168,7 +169,3 @@ class HookRecorder:
         """Recording ends loudly: unrecorded traffic must not pass for recorded."""
         logger.error("wiretape stops, and mitmproxy with it: %s", text)
         ctx.master.shutdown()
-
-
-def _now_us() -> int:
-    return time.monotonic_ns() // 1000

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from wiretape_addons.assembly import SessionAssembler
+from wiretape_addons.clock import now_us
 from wiretape_addons.feed import Ending, IntakeSettings, Kind, Record, RecordReader, ending, opening
 from wiretape_protocols import Opcode, Redactor, WiretapeError, protocol_named
 from wiretape_store import Recording, StoreError, StoreWriter, UpstreamSpec
@@ -107,13 +108,13 @@ class Intake:
 
     def _open_late(self) -> None:
         """Record the connections that began while the store was away; their traffic so far is lost."""
-        now_us = _now_us()
-        if now_us < self._try_again_us:
+        at_us = now_us()
+        if at_us < self._try_again_us:
             return
-        self._try_again_us = now_us + _LONGEST_WAIT_US
+        self._try_again_us = at_us + _LONGEST_WAIT_US
         for key, (record, end) in list(self._unopened.items()):
             session = self._begin(record)
-            session.miss_beginning(now_us)
+            session.miss_beginning(at_us)
             del self._unopened[key]
             if end is None:
                 self._sessions[key] = session
@@ -201,7 +202,7 @@ def _take_all(feed: socket.socket, writer: StoreWriter, intake: Intake) -> None:
             except ConnectionError:
                 chunk = b""
             if not chunk:
-                intake.stop(_now_us())
+                intake.stop(now_us())
                 return
             for record in reader.feed(chunk):
                 intake.take(record)
@@ -215,11 +216,6 @@ def _tell(feed: socket.socket, **what: object) -> None:
     except OSError:
         # The proxy's process is gone; what it handed over is stored all the same.
         return
-
-
-def _now_us() -> int:
-    """The clock of the feed: monotonic, the same in both processes of a recorder."""
-    return time.monotonic_ns() // 1000
 
 
 def _wall_us() -> int:

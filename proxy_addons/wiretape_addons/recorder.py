@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy import server
 
+from wiretape_addons.clock import now_us
 from wiretape_addons.outlet import Outlet, OutletSettings
 from wiretape_addons.tap import Tap, place_of
 from wiretape_addons.upstreams import Target
@@ -108,7 +108,7 @@ async def run_recorder(
             await _disconnect(proxyserver)
             master.shutdown()
             try:
-                await outlet.stop(time.monotonic_ns() // 1000)
+                await outlet.stop(now_us())
             except WiretapeError as exc:
                 error = error or exc
     if error is not None:

@@ -8,13 +8,13 @@ writer's process.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from mitmproxy import connection, http, tcp
 from mitmproxy.addons.proxyserver import Proxyserver
 
 from wiretape_addons.brake import brake
+from wiretape_addons.clock import now_us
 from wiretape_addons.feed import Ending
 from wiretape_addons.handshakes import is_upgrade, opening_of
 from wiretape_addons.outlet import Outlet
@@ -61,7 +61,7 @@ class Tap:
         await self._open_store.wait()
         _, target = self._targets[flow.client_conn.proxy_mode.data]
         if is_upgrade(flow):
-            self._asked[flow.id] = (_now_us(), flow.request.path)
+            self._asked[flow.id] = (now_us(), flow.request.path)
         else:
             # Not ours: a long upload must not be gathered before it is passed on.
             flow.request.stream = True
@@ -95,7 +95,7 @@ class Tap:
             self._keys[flow.client_conn.id] = key
             brake(self._proxyserver, flow.client_conn.id, self._outlet.room)
         else:
-            self._outlet.end(key, Ending(from_client=False), _now_us())
+            self._outlet.end(key, Ending(from_client=False), now_us())
 
     def error(self, flow: http.HTTPFlow) -> None:
         """There will be no answer: the upstream cannot be reached, or one side left."""
@@ -104,14 +104,14 @@ class Tap:
         if key is not None:
             # A client that leaves before it is answered has ended the session itself.
             left = not flow.client_conn.connected
-            self._outlet.end(key, Ending(True if left else None, interrupted=self._stopping), _now_us())
+            self._outlet.end(key, Ending(True if left else None, interrupted=self._stopping), now_us())
 
     def tcp_message(self, flow: tcp.TCPFlow) -> None:
         """Bytes pass. mitmproxy's own list of them is emptied, so that memory stays flat."""
         message = flow.messages.pop()
         key = self._keys.get(flow.client_conn.id)
         if key is not None:
-            self._outlet.data(key, message.content, from_client=message.from_client, at_us=_now_us())
+            self._outlet.data(key, message.content, from_client=message.from_client, at_us=now_us())
 
     def tcp_end(self, flow: tcp.TCPFlow) -> None:
         """Both sides are closed."""
@@ -119,7 +119,7 @@ class Tap:
         if key is not None:
             from_client = self._ended_by_client(flow)
             interrupted = from_client is None or self._stopping
-            self._outlet.end(key, Ending(from_client, interrupted=interrupted), _now_us())
+            self._outlet.end(key, Ending(from_client, interrupted=interrupted), now_us())
 
     tcp_error = tcp_end
 
@@ -157,7 +157,3 @@ class Tap:
             ):
                 return from_client
         return None
-
-
-def _now_us() -> int:
-    return time.monotonic_ns() // 1000

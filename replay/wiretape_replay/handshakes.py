@@ -11,7 +11,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from wiretape_store.records import Handshake
+from wiretape_store.records import Handshake, header_value
 
 # RFC 9110 section 7.6.1, and what this server sets itself.
 _OWN_HEADERS = frozenset(
@@ -38,25 +38,22 @@ class Handshakes(ServerProtocol):
         return response
 
 
-def recorded_value(handshake: Handshake, name: str) -> str:
-    """The values of one of the recorded response's headers, joined by commas; empty without any."""
-    return ", ".join(value for key, value in handshake.response_headers if key.lower() == name)
-
-
 def accept(websocket: ServerProtocol, request: Request, handshake: Handshake) -> Response:
     """
     Answer a valid handshake with what was recorded: subprotocol, compression and plain headers.
 
     What the client does not offer is not agreed on. An invalid request gets the library's refusal.
     """
-    recorded_subprotocol = recorded_value(handshake, "sec-websocket-protocol")
+    recorded_subprotocol = header_value(handshake.response_headers, "sec-websocket-protocol")
 
     def select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         return next((name for name in offered if name == recorded_subprotocol), None)
 
     # The library binds a selection given to its constructor the same way, but here it is known later.
     websocket.select_subprotocol = select.__get__(websocket)  # type: ignore[method-assign]
-    websocket.available_extensions = _deflate(recorded_value(handshake, "sec-websocket-extensions"))
+    websocket.available_extensions = _deflate(
+        header_value(handshake.response_headers, "sec-websocket-extensions")
+    )
     response = websocket.accept(request)
     if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
         del response.headers["Date"]  # the recorded one stands in for it

@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from wiretape_protocols import Opcode
-from wiretape_store.records import EndKind, Message, Session
+from wiretape_store.records import EndKind, Message, Session, header_value
 
 _READ_BYTES = 65536
 
@@ -231,15 +231,11 @@ class Player:
             await writer.drain()
 
     def _subprotocols(self) -> list[Subprotocol] | None:
-        offered = _values(self._session.handshake.request_headers, "sec-websocket-protocol")
+        offered = header_value(self._session.handshake.request_headers, "sec-websocket-protocol")
         return [Subprotocol(name.strip()) for name in offered.split(",")] if offered else None
 
     def _extensions(self) -> list[ClientPerMessageDeflateFactory] | None:
-        agreed = _values(self._session.handshake.response_headers, "sec-websocket-extensions")
+        agreed = header_value(self._session.handshake.response_headers, "sec-websocket-extensions")
         if "permessage-deflate" not in agreed.lower():
             return None
         return [ClientPerMessageDeflateFactory(client_max_window_bits=True)]
-
-
-def _values(headers: Sequence[tuple[str, str]], name: str) -> str:
-    return ", ".join(value for key, value in headers if key.lower() == name)

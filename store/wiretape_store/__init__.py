@@ -25,6 +25,7 @@ from wiretape_store.records import (
     Session,
     Upstream,
     UpstreamSpec,
+    header_value,
 )
 from wiretape_store.writer import StoreWriter
 
@@ -52,4 +53,5 @@ __all__ = [
     "UnknownSessionError",
     "Upstream",
     "UpstreamSpec",
+    "header_value",
 ]

@@ -1,5 +1,6 @@
 """What readers of a store get back: frozen records, never rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -7,6 +8,11 @@ from wiretape_protocols import Codec, Opcode, Role
 
 Headers = tuple[tuple[str, str], ...]
 """Header fields in the order of the wire, names as they were spelled."""
+
+
+def header_value(headers: Sequence[tuple[str, str]], name: str) -> str:
+    """All values of the field `name` (lower case), joined by commas as RFC 9110 does; empty without any."""
+    return ", ".join(value for field, value in headers if field.lower() == name)
 
 
 class EndKind(StrEnum):

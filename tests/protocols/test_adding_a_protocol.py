@@ -30,6 +30,10 @@ def shown_protocol(shown: dict[str, Any]) -> Protocol:
 
 def test_the_test_on_the_page_passes(shown: dict[str, Any]) -> None:
     test: Callable[[], None] = shown["test_the_key_depends_on_the_clients_messages_alone"]
+    page = PAGE.read_text()
+
+    # The assertions are the page's own; it must have some, and they must hold.
+    assert "assert " in page[page.index(f"def {test.__name__}") :]
     test()
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
+from wiretape.status import DIVERGENCE, DONE
 from wiretape.text import bytes_text, table
-
-_DIVERGENCE = 3
 
 
 @click.command("demo", short_help="Record and replay two simulated upstreams.")
@@ -48,7 +47,7 @@ def command(store: Path) -> int:
         for difference in row.differences:
             click.echo(f"{row.upstream}: {difference}", err=True)
     if any(row.differences for row in rows):
-        return _DIVERGENCE
+        return DIVERGENCE
     click.echo(
         f"""
 The recording {RECORDING!r} is in {store} ({bytes_text(store.stat().st_size)} in all). Look around:
@@ -57,4 +56,4 @@ The recording {RECORDING!r} is in {store} ({bytes_text(store.stat().st_size)} in
   wiretape verify {RECORDING} --store {store} --runs 5
   wiretape replay {RECORDING} --store {store} --listen 127.0.0.1:8081"""
     )
-    return 0
+    return DONE

@@ -10,6 +10,7 @@ import click
 
 from wiretape.options import ready_file_option, store_option
 from wiretape.ready import notify, ready_file, tell_ready
+from wiretape.status import DIVERGENCE, DONE, FAILED
 from wiretape.text import printable
 from wiretape_replay import (
     Journal,
@@ -22,8 +23,6 @@ from wiretape_replay import (
     load_recording,
 )
 from wiretape_store import StoreReader
-
-_FAILED, _DIVERGENCE = 1, 3
 
 
 @click.command("replay", short_help="Stand in for the upstreams and serve a recording.")
@@ -78,8 +77,8 @@ def command(
     for line in verdict.lines():
         click.echo(printable(line), err=True)
     if entries.failure is not None:
-        return _FAILED
-    return _DIVERGENCE if strict and not verdict.ok else 0
+        return FAILED
+    return DIVERGENCE if strict and not verdict.ok else DONE
 
 
 async def _serve(server: ReplayServer, what: str, ready_path: str | None) -> Verdict:

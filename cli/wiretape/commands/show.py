@@ -8,7 +8,7 @@ import click
 
 from wiretape.options import json_option, store_option
 from wiretape.text import end_text, message_line, message_object, printable
-from wiretape_store import Event, Session, StoreReader
+from wiretape_store import Event, Session, StoreReader, header_value
 
 
 @click.command("show", short_help="Print the messages of a session.")
@@ -41,7 +41,7 @@ def command(session: str, store: str, as_json: bool, raw: bool) -> None:
 def _handshake_line(session: Session) -> str:
     handshake = session.handshake
     answer = "no answer" if handshake.status is None else str(handshake.status)
-    protocol = ", ".join(v for k, v in handshake.response_headers if k.lower() == "sec-websocket-protocol")
+    protocol = header_value(handshake.response_headers, "sec-websocket-protocol")
     said = f" {handshake.body[:200].decode('utf-8', 'replace')}" if handshake.body else ""
     target = handshake.target or "(connection)"
     return printable(f"{'':5} {0:10.6f} -> {target} <- {answer}{f' {protocol}' if protocol else ''}{said}")

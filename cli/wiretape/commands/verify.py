@@ -5,10 +5,9 @@ import json
 import click
 
 from wiretape.options import json_option, store_option
+from wiretape.status import DIVERGENCE, DONE
 from wiretape_replay.verification import verify_recording
 from wiretape_store import StoreReader
-
-_DIVERGENCE = 3
 
 
 @click.command("verify", short_help="Play a recording against its own replay and compare every byte.")
@@ -47,4 +46,4 @@ def command(what: str, store: str, runs: int, as_json: bool) -> int:
             f"{what}: {result.sessions} sessions, {result.messages} upstream messages, {runs} runs: {verdict}"
             f" (sha256 {result.digests[0][:16]})"
         )
-    return 0 if result.ok else _DIVERGENCE
+    return DONE if result.ok else DIVERGENCE

@@ -110,6 +110,7 @@ def hotbit_visits(api_key: str, sign: str) -> tuple[Visit, ...]:
     return Visit((*inquiries, *subscriptions, *goodbye)), Visit(again, EndBy.UPSTREAM_DROPS)
 
 
+_NATIVE = "0200000000000000000000000000000000000000"
 _RAW_TRANSACTION = "00d1d6a3c65ff401000000000000204e000000000000"
 
 
@@ -117,11 +118,10 @@ def _action(action: str, action_id: Any = 7157218555092573833, **members: Any) -
     return Say((json.dumps({"Action": action, "Id": action_id, "Version": "1.0.0", **members}),), 1)
 
 
-def ontology_visits(account: str, contract: str, block_hash: str, tx_hash: str) -> tuple[Visit, ...]:
-    """Two connections to the node; the second is dropped by it."""
-    native = "0200000000000000000000000000000000000000"
+def _ontology_calls(account: str, contract: str, block_hash: str, tx_hash: str) -> tuple[Say | Happen, ...]:
+    """Every action but subscribe, and every kind of error that a client can cause."""
     parties = {"Asset": "ong", "From": account, "To": account}
-    calls = (
+    return (
         _action("heartbeat"),
         _action("getconnectioncount", "a string id"),
         _action("getsessioncount", 0),
@@ -139,7 +139,7 @@ def ontology_visits(account: str, contract: str, block_hash: str, tx_hash: str) 
         _action("getallowancev2", 12, **parties),
         _action("getunboundong", 13, Addr=account),
         _action("getgrantong", 14, Addr=account),
-        _action("getcontract", 15, Hash=native),
+        _action("getcontract", 15, Hash=_NATIVE),
         _action("getsmartcodeeventbyheight", 16, Height=100),
         _action("getsmartcodeeventbyhash", 17, Hash=tx_hash),
         _action("getblockheightbytxhash", 18, Hash=tx_hash),
@@ -160,12 +160,17 @@ def ontology_visits(account: str, contract: str, block_hash: str, tx_hash: str) 
         Happen(2),
         _action("getblockheight", 30),
     )
+
+
+def ontology_visits(account: str, contract: str, block_hash: str, tx_hash: str) -> tuple[Visit, ...]:
+    """Two connections to the node; the second is dropped by it."""
+    calls = _ontology_calls(account, contract, block_hash, tx_hash)
     subscriptions = (
         _action("subscribe", 31, SubscribeEvent=True, SubscribeJsonBlock=True),
         Happen(2),
         _action("getblockheight", 32),
         _action(
-            "subscribe", 33, SubscribeRawBlock=True, SubscribeBlockTxHashs=True, ContractsFilter=[native]
+            "subscribe", 33, SubscribeRawBlock=True, SubscribeBlockTxHashs=True, ContractsFilter=[_NATIVE]
         ),
         Happen(2),
         _action("getblockheight", 34),
