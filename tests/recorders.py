@@ -5,6 +5,7 @@ Each runs as the user would run it, in a process of its own, between a real upst
 """
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -50,7 +51,11 @@ async def _mitmdump(upstreams: dict[str, str], store: Path, name: str) -> AsyncI
     command += ["--set", f"wiretape_store={store}", "--set", f"wiretape_recording={name}"]
     command += ["--set", f"confdir={store.parent / 'mitmproxy'}"]
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=subprocess.STDOUT
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # What mitmdump says is waited for, and into a pipe it would say it at the end.
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     if process.stdout is None:
         raise AssertionError("the pipe was asked for")

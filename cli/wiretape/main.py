@@ -1,6 +1,7 @@
 """The `wiretape` command: finds the subcommand, and turns what can go wrong into a sentence and a status."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -60,6 +61,8 @@ def run(arguments: list[str] | None = None) -> int:
 
     try:
         status: Any = wiretape.main(arguments, prog_name="wiretape", standalone_mode=False)
+        # Here, and not when the interpreter ends: then nobody could say what went wrong.
+        sys.stdout.flush()
     except click.exceptions.Exit as exc:
         status = exc.exit_code
     except click.Abort:
@@ -75,13 +78,19 @@ def run(arguments: list[str] | None = None) -> int:
         status = USAGE if exc.usage else FAILED
     except BrokenPipeError:
         # Whoever read our output has seen enough.
-        sys.stderr.close()
+        _drop_output()
         status = DONE
     except OSError as exc:
         # Of our own output: every other one is named where it happens.
         click.echo(f"wiretape: cannot write the output ({exc.strerror}): give it room", err=True)
+        _drop_output()
         status = FAILED
     return status if isinstance(status, int) else DONE
+
+
+def _drop_output() -> None:
+    """What could not be written is still in the buffer: the interpreter's end must not try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
