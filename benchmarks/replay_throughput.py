@@ -22,7 +22,16 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame
 from websockets.frames import Opcode as FrameOpcode
 
-from wiretape_protocols import IDENTITY, Codec, CodecKind, Opcode, Redactor, Role, encode, protocol_named
+from wiretape_protocols import (
+    IDENTITY,
+    Codec,
+    CodecKind,
+    Opcode,
+    Redactor,
+    Role,
+    SessionRedaction,
+    protocol_named,
+)
 from wiretape_replay import Journal, ReplayedRecording, ReplayedUpstream, ReplayServer
 from wiretape_replay.frames import frame_size
 from wiretape_store.records import End, EndKind, Handshake, Message, Session, Upstream
@@ -66,10 +75,9 @@ def a_message(
     codec: Codec = IDENTITY,
 ) -> Message:
     """A recorded message."""
-    wire = payload if from_client else encode(payload, codec)
     opcode = Opcode.TEXT if codec is IDENTITY or from_client else Opcode.BINARY
     used = IDENTITY if from_client else codec
-    return Message(seq, from_client, opcode, seq, wire, payload, used, Role.CALL, "", answers, "")
+    return Message(seq, from_client, opcode, seq, payload, used, Role.CALL, "", answers, "")
 
 
 def a_recording(messages: list[Message]) -> ReplayedRecording:
@@ -78,12 +86,13 @@ def a_recording(messages: list[Message]) -> ReplayedRecording:
     end = End(EndKind.INTERRUPTED)
     session = Session("s1", "benchmark", upstream, 0, 0, None, Handshake("/", (), 101), 0, 0, 0, 0, 0, end)
     protocol, redactor = protocol_named("hotbit"), Redactor(b"benchmark")
-
-    def redact(payload: bytes) -> bytes:
-        secrets = protocol.secrets(payload, from_client=True)
-        return redactor.payload(payload, secrets) if secrets else payload
-
-    replayed = ReplayedUpstream(upstream, protocol, (session,), redact, lambda _: messages)
+    replayed = ReplayedUpstream(
+        upstream,
+        protocol,
+        (session,),
+        lambda *_: SessionRedaction(protocol, redactor).replayed,
+        lambda _: messages,
+    )
     replayed.script(0)
     return ReplayedRecording("benchmark", (replayed,))
 

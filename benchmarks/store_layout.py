@@ -120,6 +120,7 @@ def mitmproxy_bytes(path: Path, traffic: list[tuple[str, bytes, Decoded]]) -> in
     flow = tflow.twebsocketflow(messages=False)
     if flow.websocket is None:
         raise SystemExit("mitmproxy made a flow without a websocket")
+    flow.websocket.messages = []
     for seq, (_, wire, decoded) in enumerate(traffic):
         kind = WsprotoOpcode.TEXT if decoded.payload is wire else WsprotoOpcode.BINARY
         flow.websocket.messages.append(

@@ -7,9 +7,12 @@ import pytest
 from codec_strategies import codecs
 from hypothesis import settings
 from hypothesis import strategies as st
+from postgres_cluster import cluster, postgres_url, server, store
 
 from wiretape.demo.run import run_demo
 from wiretape_protocols import Codec
+
+__all__ = ["cluster", "demo_store", "postgres_url", "server", "store"]
 
 # The machine is shared: a slow example is no failure, and a failure prints how to repeat it.
 settings.register_profile("wiretape", deadline=None, print_blob=True, max_examples=100)

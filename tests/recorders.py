@@ -22,9 +22,22 @@ _DEADLINE_S = 30.0
 
 @asynccontextmanager
 async def recorder(
-    feed: str, upstreams: dict[str, str], store: Path, *, name: str = "test", options: Sequence[str] = ()
+    feed: str,
+    upstreams: dict[str, str],
+    store: Path,
+    *,
+    name: str = "test",
+    options: Sequence[str] = (),
+    rules: Sequence[tuple[str, str]] = (),
+    said: list[str] | None = None,
 ) -> AsyncIterator[dict[str, str]]:
-    """Record `upstreams` (label to URL) into `store`; yields where the clients of each connect."""
+    """
+    Record `upstreams` (label to URL) into `store`; yields where the clients of each connect.
+
+    `rules` are options such as ("redact-env", "NAME"), for both feeds; `options` are the tap's own. What
+    the recorder wrote to its terminal is in `said` at the end.
+    """
+    said = [] if said is None else said
     if feed == "tap":
         arguments = [
             "record",
@@ -32,17 +45,20 @@ async def recorder(
             "--listen",
             "127.0.0.1:0",
         ]
-        async with daemon_beside(
-            [*arguments, "--store", str(store), "--recording", name, *options]
-        ) as running:
+        arguments += ["--store", str(store), "--recording", name, *options]
+        arguments += [word for option, value in rules for word in (f"--{option}", value)]
+        async with daemon_beside(arguments) as running:
             yield running.urls
+        said.append(running.said)
     else:
-        async with _mitmdump(upstreams, store, name) as urls:
+        async with _mitmdump(upstreams, store, name, rules, said) as urls:
             yield urls
 
 
 @asynccontextmanager
-async def _mitmdump(upstreams: dict[str, str], store: Path, name: str) -> AsyncIterator[dict[str, str]]:
+async def _mitmdump(
+    upstreams: dict[str, str], store: Path, name: str, rules: Sequence[tuple[str, str]], told: list[str]
+) -> AsyncIterator[dict[str, str]]:
     ports = {label: free_port() for label in upstreams}
     command = [str(Path(sys.executable).parent / "mitmdump"), "-s", str(ROOT / "proxy_addons" / "record.py")]
     for label, url in upstreams.items():
@@ -50,6 +66,8 @@ async def _mitmdump(upstreams: dict[str, str], store: Path, name: str) -> AsyncI
         command += ["--set", f"wiretape_upstreams={label}={url}"]
     command += ["--set", f"wiretape_store={store}", "--set", f"wiretape_recording={name}"]
     command += ["--set", f"confdir={store.parent / 'mitmproxy'}"]
+    for option, value in rules:
+        command += ["--set", f"wiretape_{option.replace('-', '_')}={value}"]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdout=asyncio.subprocess.PIPE,
@@ -59,9 +77,9 @@ async def _mitmdump(upstreams: dict[str, str], store: Path, name: str) -> AsyncI
     )
     if process.stdout is None:
         raise AssertionError("the pipe was asked for")
+    said = b""
     try:
         async with asyncio.timeout(_DEADLINE_S):
-            said = b""
             while b"wiretape records" not in said:
                 line = await process.stdout.readline()
                 assert line, said.decode()
@@ -71,7 +89,8 @@ async def _mitmdump(upstreams: dict[str, str], store: Path, name: str) -> AsyncI
         if process.returncode is None:
             process.terminate()
         async with asyncio.timeout(_DEADLINE_S):
-            await process.communicate()
+            rest, _ = await process.communicate()
+        told.append((said + rest).decode())
 
 
 def free_port() -> int:

@@ -1,6 +1,7 @@
 """The `wiretape` command: finds the subcommand, and turns what can go wrong into a sentence and a status."""
 
 import importlib
+import keyword
 import os
 import sys
 from typing import Any
@@ -34,7 +35,9 @@ class Commands(click.Group):
         """Import a subcommand."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"wiretape.commands.{cmd_name}")
+        # `import` is no name for a module.
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"wiretape.commands.{name}")
         command: click.Command = module.command
         return command
 

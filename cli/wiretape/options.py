@@ -21,3 +21,11 @@ ready_file_option = click.option(
     type=click.Path(dir_okay=False),
     help="Write where everything listens to FILE (JSON) once it does; removed at the end.",
 )
+
+keep_wire_option = click.option(
+    "--keep-wire",
+    type=click.Choice(["needed", "never"]),
+    default="needed",
+    show_default=True,
+    help="Where packing a message anew does not give its exact bytes: keep them too, or give them up.",
+)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from wiretape.private_files import open_private
 from wiretape_protocols import WiretapeError
 
 
@@ -83,7 +84,8 @@ def tell_ready(path: str | None, recording: str, listeners: Iterable[Listening])
         }
         target = Path(path)
         draft = _draft_of(target)
-        draft.write_text(json.dumps(what) + "\n")
+        with open_private(draft) as file:
+            file.write(json.dumps(what) + "\n")
         draft.replace(target)
     notify("READY=1")
 

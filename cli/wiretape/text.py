@@ -1,12 +1,20 @@
 """How tables, times, sizes and messages look on a terminal."""
 
-import base64
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 from wiretape_protocols import Opcode
 from wiretape_store import End, Message
+from wiretape_store.message_objects import message_object, time_text
+
+__all__ = [
+    "bytes_text",
+    "end_text",
+    "message_line",
+    "message_object",
+    "printable",
+    "table",
+    "time_text",
+]
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -21,12 +29,6 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in (headings, *rows)
     ]
     return "\n".join(lines)
-
-
-def time_text(at_us: int) -> str:
-    """Microseconds since 1970 as ISO 8601, UTC."""
-    seconds, micros = divmod(at_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
 
 
 def bytes_text(count: int) -> str:
@@ -47,28 +49,6 @@ def printable(text: str) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
-
-
-def message_object(message: Message, *, raw: bool = False) -> dict[str, Any]:
-    """A message as the JSON that scripts rely on; `raw` adds its exact bytes."""
-    what: dict[str, Any] = {
-        "seq": message.seq,
-        "from_client": message.from_client,
-        "opcode": message.opcode.name.lower(),
-        "at_us": message.at_us,
-        "codec": message.codec.kind.value,
-        "role": message.role.name.lower(),
-        "method": message.method,
-        "answers": message.answers,
-        "stream": message.stream,
-    }
-    try:
-        what["payload"] = message.payload.decode()
-    except UnicodeDecodeError:
-        what["payload_base64"] = base64.b64encode(message.payload).decode()
-    if raw:
-        what["wire_base64"] = base64.b64encode(message.wire).decode()
-    return what
 
 
 def end_text(end: End) -> str:

@@ -28,6 +28,14 @@ from wiretape_protocols.messages import Opcode
 from wiretape_protocols.opaque import UNREADABLE, unreadable
 from wiretape_protocols.outstanding import Outstanding, Waiting
 from wiretape_protocols.redaction import Redactor
+from wiretape_protocols.redaction_rules import (
+    RedactionRule,
+    RuleError,
+    doubts_about,
+    parse_rules,
+    require_values,
+    rules_of,
+)
 from wiretape_protocols.registry import (
     DEFAULT_PROTOCOL,
     BrokenProtocolError,
@@ -36,6 +44,7 @@ from wiretape_protocols.registry import (
     protocol_names,
     protocols,
 )
+from wiretape_protocols.session_redaction import SessionRedaction, comparable_target
 
 __all__ = [
     "DEFAULT_PROTOCOL",
@@ -53,30 +62,38 @@ __all__ = [
     "Outstanding",
     "Protocol",
     "Prover",
+    "RedactionRule",
     "Redactor",
     "Relaxed",
     "Reply",
     "Request",
     "Role",
+    "RuleError",
+    "SessionRedaction",
     "Span",
     "UnknownProtocolError",
     "Waiting",
     "WiretapeError",
     "canonical",
+    "comparable_target",
     "decode",
     "deflater_fingerprint",
+    "doubts_about",
     "element_spans",
     "encode",
     "id_spelling",
     "match_key",
     "member_span",
     "method_name",
+    "parse_rules",
     "protocol_named",
     "protocol_names",
     "protocols",
     "read_reply",
     "read_request",
     "reply_id",
+    "require_values",
+    "rules_of",
     "splice",
     "unreadable",
     "value_span",

@@ -124,7 +124,11 @@ class Protocol(ABC):
         """
         The byte spans of the JSON values in `payload` that must not be stored, in ascending order.
 
-        Called on recorded messages, which hold tokens there, and on live ones.
+        Called for every message that is recorded, imported or compared in a replay, before any other
+        method and before the user's own rules: on what a peer sent, and on what is stored of it, which
+        holds tokens there. It must find the same places in both, and know each by the message alone.
+        A message that may hold a secret and cannot be read for certain is one span as a whole. What a
+        span holds is also looked for in the rest of the connection, where it has six bytes or more.
         """
         return []
 

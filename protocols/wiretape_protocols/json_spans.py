@@ -109,6 +109,25 @@ def element_spans(text: bytes, span: Span) -> list[Span]:
     return elements
 
 
+def member_spans(text: bytes, span: Span) -> list[tuple[str, Span]]:
+    """
+    Find the members of the object at `span`, in order, each of a repeated name; none for any other value.
+
+    `span` comes from this module: the object is not checked again beyond what finding takes.
+    """
+    if text[span[0] : span[0] + 1] != b"{":
+        return []
+    members: list[tuple[str, Span]] = []
+    at = _skip_space(text, span[0] + 1)
+    while (key := _MEMBER_KEY.match(text, at)) and (end := _skip_value(text, key.end())) >= 0:
+        members.append((json.loads(key[1]), (key.end(), end)))
+        follower = _NEXT.match(text, end)
+        if follower is None or follower[1] != b",":
+            break
+        at = follower.end()
+    return members
+
+
 def splice(text: bytes, replacements: Sequence[tuple[Span, bytes]]) -> bytes:
     """
     Put other bytes in the place of spans, and leave every byte between them as it is.

@@ -3,200 +3,199 @@ Putting tokens in the place of secrets, before anything is stored and before any
 
 A token says nothing about its secret, but equal secrets have equal tokens within a store, so that
 what was recorded still matches what a client sends. Which values of a message are secret is for
-its adapter; headers and URLs are the same for every protocol and are known here.
+its adapter and for the user's rules; the messages of one connection are for `session_redaction`.
 """
 
 import hmac
 import json
-import re
-from collections.abc import Sequence
-from urllib.parse import unquote_to_bytes
+from collections.abc import Mapping, Sequence
 
-from wiretape_protocols.json_spans import Span, splice
-
-_MARK = b"wt-"
-_TOKEN_DIGITS = 32
-_TOKEN = re.compile(_MARK + rb"[0-9a-f]{%d}" % _TOKEN_DIGITS)
-
-_SCHEMED = re.compile(r"(\s*\S+\s+)(\S.*?)(\s*)")
-_URL_HEADERS = frozenset({"content-location", "location", "origin", "referer"})
-_SCHEMED_HEADERS = frozenset({"authorization", "proxy-authorization"})
-# RFC 6455's own fields: no secret is in them but the one that applications put among the subprotocols.
-_HANDSHAKE_PREFIX = "sec-websocket-"
-_SUBPROTOCOLS = "sec-websocket-protocol"
-
-# A name is one of a secret when one of its words is here: api_key, X-Auth-Token, listenKey.
-_SECRET_WORD = re.compile(
-    r"apikey|auth|authorization|bearer|credentials?|jwt|key|passphrase|passwd|password|pwd|"
-    r"secret|session|sid|sign|signature|token"
+from wiretape_protocols.handshake_redaction import HANDSHAKE_PREFIX, SUBPROTOCOLS, HandshakeRedaction
+from wiretape_protocols.json_pointers import Pointer
+from wiretape_protocols.json_spans import Span, splice, value_span
+from wiretape_protocols.redaction_rules import (
+    EnvironmentRule,
+    HeaderRule,
+    MemberRule,
+    RedactionRule,
+    RegexRule,
+    unset_variables,
 )
-# Or when it ends so, for names written in one word: accesstoken, apisecret.
-_SECRET_ENDING = re.compile(
-    r"(?:apikey|passphrase|passwd|password|secret|secretkey|sessid|sessionid|signature|token)\Z"
-)
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+from wiretape_protocols.regex_safety import compile_safely
+from wiretape_protocols.secret_texts import Found, SecretFinder
+from wiretape_protocols.tokens import BLIND_TOKEN, MARK, TOKEN_DIGITS, is_token
 
-_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
-# Subprotocols are names made of words; so long a run of digits and letters in both cases is a credential.
-_RANDOM = re.compile(r"(?=.*[0-9])(?:(?=.*[a-z])(?=.*[A-Z])[\w+/=~-]{32,}|[0-9a-f]{32,}|[0-9A-F]{32,})")
-# As in base64url.bearer.authorization.k8s.io.<credential>.
-_LONG_TAIL_CHARS = 16
-_ANNOUNCING_WORDS = 2
-
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)@")
+_MOST_ROUNDS = 4
+_NO_SECRET = frozenset((b"null", b'""'))
 
 
 class Redactor:
     """
-    Replaces secrets by tokens, under the key of one store.
+    Replaces secrets by tokens, under the key of one store or recording.
 
     Whatever it returns it leaves as it is when it meets it again, so it may be used on recorded and
-    on live messages alike. It holds no state besides the key.
+    on live messages alike. It holds no state besides the key and the rules.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(
+        self, key: bytes, rules: Sequence[RedactionRule] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        """
+        Take the key and the user's rules; the values of their variables are those in `environment`.
+
+        With an empty key nobody knows what the tokens were made with: then all secrets have one.
+        """
         self._key = key
+        self.blind = not key
+        """Tokens say only that a secret was there, not which."""
+        variables = environment or {}
+        self.unset = tuple(unset_variables(rules, variables))
+        """The variables of the rules that have no value here: theirs is not found."""
+        values = [rule.value_in(variables) for rule in rules if isinstance(rule, EnvironmentRule)]
+        patterns = [compile_safely(rule.pattern) for rule in rules if isinstance(rule, RegexRule)]
+        self.finder = SecretFinder([value for value in values if value], patterns)
+        """Finds what the rules for any text find."""
+        members = [rule for rule in rules if isinstance(rule, MemberRule)]
+        self.members = tuple((rule, Pointer.parse(rule.pointer), rule.words()) for rule in members)
+        """The rules for members of messages, with their pointers and their names."""
+        self._named = frozenset(rule.name.lower() for rule in rules if isinstance(rule, HeaderRule))
+        self._handshake = HandshakeRedaction(self.token)
 
     def token(self, secret: bytes) -> bytes:
         """Make the token of a secret; a token is its own."""
-        if _TOKEN.fullmatch(secret):
+        if is_token(secret):
             return secret
-        return _MARK + hmac.digest(self._key, secret, "sha256").hex()[:_TOKEN_DIGITS].encode()
+        if self.blind:
+            return BLIND_TOKEN
+        return MARK + hmac.digest(self._key, secret, "sha256").hex()[:TOKEN_DIGITS].encode()
 
-    def payload(self, payload: bytes, spans: Sequence[Span]) -> bytes:
+    def payload(
+        self, payload: bytes, spans: Sequence[Span], learned: dict[bytes, bytes] | None = None
+    ) -> bytes:
         """
-        Replace the JSON values at the spans by strings that hold their tokens.
+        Replace the JSON values at the spans by strings that hold their tokens, and what the rules find.
 
         The secret of a string is what it says, however it is escaped; of another value, its text.
-        Spans must not overlap (ValueError).
+        `learned` are more secrets to find, by their spellings. Spans must not overlap (ValueError).
         """
-        if not spans:
-            return payload
-        return splice(payload, [(span, self._json_token(payload[slice(*span)])) for span in spans])
+        found: list[Found] = []
+        if learned or not self.finder.idle:
+            found = self.finder.find(payload, learned or {})
+        if not found:
+            return self._with_values(payload, spans) if spans else payload
+        return splice(payload, self._replacements(payload, sorted(spans), found))
 
-    def headers(self, headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """
-        Replace the credentials in header fields.
+    def text(self, text: bytes, learned: dict[bytes, bytes] | None = None) -> bytes:
+        """Replace what the rules find, and `learned` secrets, in bytes of any kind."""
+        return self._stable(text, learned or {}) if learned or not self.finder.idle else text
 
-        Names, the scheme of an Authorization, the names and attributes of cookies and subprotocols
-        that are mere names stay readable.
-        """
-        return tuple((name, self._header_value(name.lower(), value)) for name, value in headers)
+    def headers(
+        self, headers: Sequence[tuple[str, str]], learned: dict[bytes, bytes] | None = None
+    ) -> tuple[tuple[str, str], ...]:
+        """Replace the credentials in header fields, and what the rules find in them and in their values."""
+        if learned or not self.finder.idle:
+            headers = [(name, self._header_text(name, value, learned)) for name, value in headers]
+        return self._handshake.headers(headers, self._named)
 
-    def target(self, target: str) -> str:
-        """Replace the values of parameters with the name of a secret; all else stays byte for byte."""
-        path, mark, query = target.partition("?")
-        if not mark:
-            return target
-        pieces = re.split(r"([&#])", query)
-        return path + mark + "".join(self._parameter(piece) for piece in pieces)
+    def target(self, target: str, learned: dict[bytes, bytes] | None = None) -> str:
+        """Replace the credentials in a path and query; all else stays byte for byte."""
+        return self._handshake.target(self._string(target, learned))
 
     def url(self, url: str) -> str:
         """Replace the user and the password of a URL too, besides what `target` replaces."""
-        userinfo = _USERINFO.match(url)
-        if userinfo is None:
-            return self.target(url)
-        parts = [self._quoted_token(part) for part in userinfo[2].split(":", 1)]
-        return userinfo[1] + ":".join(parts) + "@" + self.target(url[userinfo.end() :])
+        return self._handshake.url(self._string(url, None))
+
+    def secrets_of(self, target: str, headers: Sequence[tuple[str, str]]) -> list[bytes]:
+        """The credentials of a handshake that would be the same secret wherever else they stand."""
+        found: list[bytes] = []
+        noting = HandshakeRedaction(self.token, found.append)
+        noting.target(target)
+        noting.headers(headers, self._named)
+        return found
+
+    def member_spans(self, payload: bytes, method: str | None) -> list[Span]:
+        """
+        The values of a message that the rules for its method mean; with None, those of every rule.
+
+        A message that is no JSON, but has every name in a rule, is one value: what its reader makes
+        of it is anybody's guess.
+        """
+        spans: set[Span] = set()
+        for rule, pointer, words in self.members:
+            found = pointer.spans(payload) if method is None or rule.is_for(method) else None
+            if found is not None:
+                spans.update(span for span in found if payload[slice(*span)] not in _NO_SECRET)
+            elif words and all(word in payload for word in words) and value_span(payload, ()) is None:
+                return [(0, len(payload))]
+        return outermost(spans)
+
+    def _with_values(self, payload: bytes, spans: Sequence[Span]) -> bytes:
+        return splice(payload, [(span, self._json_token(payload[slice(*span)])) for span in spans])
+
+    def _replacements(
+        self, payload: bytes, spans: Sequence[Span], found: Sequence[Found]
+    ) -> list[tuple[Span, bytes]]:
+        """One replacement for each value and each text, and one for what of the two overlaps."""
+        pieces = [(start, stop, self._json_token(payload[start:stop])) for start, stop in spans]
+        pieces += [(each.start, each.stop, self._found_token(each)) for each in found]
+        pieces.sort(key=lambda piece: (piece[0], -piece[1]))
+        united: list[tuple[Span, bytes]] = []
+        for start, stop, token in pieces:
+            if not united or start >= united[-1][0][1]:
+                united.append(((start, stop), token))
+            elif stop > united[-1][0][1]:
+                span = united[-1][0][0], stop
+                united[-1] = span, self.token(payload[slice(*span)])
+        return united
+
+    def _found_token(self, found: Found) -> bytes:
+        token = self.token(found.secret)
+        return b'"' + token + b'"' if found.quoted else token
+
+    def _stable(self, text: bytes, learned: dict[bytes, bytes]) -> bytes:
+        """Replace until nothing more is found; what never comes to an end is one secret."""
+        before = text
+        for _ in range(_MOST_ROUNDS):
+            found = self.finder.find(text, learned)
+            if not found:
+                return text
+            text = splice(text, [((each.start, each.stop), self._found_token(each)) for each in found])
+        return self.token(before)
+
+    def _header_text(self, name: str, value: str, learned: dict[bytes, bytes] | None) -> str:
+        lower = name.lower()
+        if lower.startswith(HANDSHAKE_PREFIX) and lower != SUBPROTOCOLS:
+            return value
+        return self._string(value, learned)
+
+    def _string(self, text: str, learned: dict[bytes, bytes] | None) -> str:
+        if not learned and self.finder.idle:
+            return text
+        # Header fields come as the characters of latin-1, which stand for the bytes of the wire.
+        latin = all("\x80" <= char <= "\xff" for char in text if char > "\x7f")
+        encoded = text.encode("latin-1") if latin else text.encode("utf-8", "surrogatepass")
+        replaced = self.text(encoded, learned)
+        if replaced == encoded:
+            return text
+        return replaced.decode("latin-1") if latin else replaced.decode("utf-8", "surrogatepass")
 
     def _json_token(self, value: bytes) -> bytes:
-        try:
-            secret = json.loads(value).encode("utf-8", "surrogatepass") if value.startswith(b'"') else value
-        except ValueError:
-            # Not a JSON string after all; a secret it is in any case.
-            secret = value
-        return b'"' + self.token(secret) + b'"'
-
-    def _text_token(self, secret: str) -> str:
-        return self.token(_bytes(secret)).decode() if secret else ""
-
-    def _quoted_token(self, quoted: str) -> str:
-        """Make the token of what stands in a URL, the same however it is percent-encoded."""
-        return self.token(unquote_to_bytes(_bytes(quoted))).decode() if quoted else ""
-
-    def _header_value(self, name: str, value: str) -> str:
-        if name in _SCHEMED_HEADERS or name in _URL_HEADERS:
-            return self.url(value) if name in _URL_HEADERS else self._schemed(value)
-        if name == "cookie":
-            return ";".join(self._cookie(pair) for pair in value.split(";"))
-        if name == "set-cookie":
-            pair, semicolon, attributes = value.partition(";")
-            return self._cookie(pair) + semicolon + attributes
-        if name == _SUBPROTOCOLS:
-            return self._subprotocols(value)
-        plain = name.startswith(_HANDSHAKE_PREFIX) or not _names_secret(name)
-        return value if plain else self._text_token(value)
-
-    def _schemed(self, value: str) -> str:
-        parts = _SCHEMED.fullmatch(value)
-        return parts[1] + self._text_token(parts[2]) + parts[3] if parts else self._text_token(value)
-
-    def _cookie(self, pair: str) -> str:
-        name, equals, value = pair.partition("=")
-        if equals:
-            return name + equals + self._text_token(value)
-        margin = pair[: len(pair) - len(pair.lstrip())]
-        return margin + self._text_token(pair.lstrip())
-
-    def _subprotocols(self, value: str) -> str:
-        """Replace what clients that cannot set headers, browsers above all, put among the subprotocols."""
-        redacted: list[str] = []
-        announced = False
-        for element in value.split(","):
-            name = element.strip()
-            secret = _secret_tail(name, announced=announced)
-            start = element.index(name)
-            end = start + len(name)
-            redacted.append(element[: end - len(secret)] + self._text_token(secret) + element[end:])
-            announced = _announces_secret(name) and (announced or not secret)
-        return ",".join(redacted)
-
-    def _parameter(self, piece: str) -> str:
-        done = ""
-        # A semicolon parts parameters too, for some servers; the value of a secret goes beyond it, for others.
-        while True:
-            name, equals, value = piece.partition("=")
-            plain, semicolon, rest = piece.partition(";")
-            if equals and ";" not in name and _names_secret(_unquoted(name)):
-                return done + name + equals + self._quoted_token(value)
-            if not semicolon:
-                return done + piece
-            done, piece = done + plain + semicolon, rest
+        return b'"' + self.token(json_secret(value)) + b'"'
 
 
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)]
+def json_secret(value: bytes) -> bytes:
+    """What the secret of a JSON value is: of a string what it says, of any other its text."""
+    try:
+        return json.loads(value).encode("utf-8", "surrogatepass") if value.startswith(b'"') else value
+    except ValueError:
+        # Not a JSON string after all; a secret it is in any case.
+        return value
 
 
-def _names_secret(name: str) -> bool:
-    words = _words(name)
-    return any(map(_SECRET_WORD.fullmatch, words)) or _SECRET_ENDING.search("".join(words)) is not None
-
-
-def _announces_secret(subprotocol: str) -> bool:
-    """Whether the next subprotocol is a credential: `bearer`, `access_token`, not `v1.auth.example`."""
-    return _names_secret(subprotocol) and len(_words(subprotocol)) <= _ANNOUNCING_WORDS
-
-
-def _bytes(text: str) -> bytes:
-    # Header fields that are no UTF-8 may come as lone surrogates; whatever they hold has to come through.
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _unquoted(text: str) -> str:
-    return unquote_to_bytes(_bytes(text)).decode("utf-8", "replace")
-
-
-def _secret_tail(subprotocol: str, *, announced: bool) -> str:
-    """
-    Find the part of a subprotocol that is a credential, up to its end; empty for a mere name.
-
-    `announced`: the subprotocol before it says that a credential follows, as in `bearer, <credential>`.
-    """
-    if announced or _JWT.fullmatch(subprotocol) or _RANDOM.fullmatch(subprotocol):
-        return subprotocol
-    prefix, _, tail = subprotocol.rpartition(".")
-    jwt = _JWT.search(subprotocol)
-    if jwt and jwt.end() == len(subprotocol):
-        return jwt[0]
-    return tail if _names_secret(prefix) and len(tail) >= _LONG_TAIL_CHARS else ""
+def outermost(spans: set[Span]) -> list[Span]:
+    """The spans that stand in no other, in order."""
+    kept: list[Span] = []
+    for start, stop in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if not kept or start >= kept[-1][1]:
+            kept.append((start, stop))
+    return kept

@@ -13,11 +13,9 @@ from wiretape_addons.frames import (
     Violation,
     deflate_parameters,
 )
-from wiretape_protocols import Opcode, Protocol, Redactor, decode
-from wiretape_store import End, EndKind, Event, EventKind, Handshake, NewMessage, StoreWriter, header_value
+from wiretape_protocols import Opcode, Protocol, Redactor
+from wiretape_store import Classifier, End, EndKind, Event, EventKind, Handshake, StoreWriter, header_value
 
-_LEARNED_BYTES = 6
-"""A secret that is shorter is not looked for elsewhere: it would be found where it is not meant."""
 _CONTROL_EVENTS = {Opcode.PING: EventKind.PING, Opcode.PONG: EventKind.PONG, Opcode.CLOSE: EventKind.CLOSE}
 
 
@@ -40,15 +38,10 @@ class SessionAssembler:
         limit_bytes: int = 1 << 28,
     ) -> None:
         self._writer = writer
-        self._redactor = redactor
-        self._protocol = protocol
-        self._conversation = protocol.conversation()
+        self._classifier = Classifier(protocol, redactor)
         self._opened_at_us = opened_at_us
         self._started_at_us = opening.started_at_us
         self._last_us = 0
-        self._seq = 0
-        # The secrets that the client sent and the tokens that stand for them, should they come back.
-        self._known: dict[bytes, bytes] = {}
         # The first close frame: who sent it, its code and reason.
         self._close: tuple[bool, int | None, str | None] | None = None
         self._opening = opening
@@ -58,16 +51,8 @@ class SessionAssembler:
             True: FrameReader(masked=True, deflate=from_client, limit_bytes=limit_bytes),
             False: FrameReader(masked=False, deflate=from_upstream, limit_bytes=limit_bytes),
         }
-        self.session_id = writer.begin_session(upstream_id, opening.started_at_us, self._handshake(opening))
-
-    def _handshake(self, opening: Opening) -> Handshake:
-        return Handshake(
-            target=self._redactor.target(opening.target),
-            request_headers=self._redactor.headers(opening.request_headers),
-            status=opening.status,
-            response_headers=self._redactor.headers(opening.response_headers),
-            body=bytes.fromhex(opening.body_hex),
-        )
+        handshake = self._classifier.handshake(_handshake_of(opening))
+        self.session_id = writer.begin_session(upstream_id, opening.started_at_us, handshake)
 
     def data(self, chunk: bytes, *, from_client: bool, at_us: int) -> None:
         """Bytes of the connection after its handshake, as they came off the socket."""
@@ -95,9 +80,8 @@ class SessionAssembler:
 
     def end(self, ending: Ending, at_us: int) -> None:
         """The connection is over; nothing may follow."""
-        self._writer.end_session(
-            self.session_id, self._started_at_us + self._elapsed(at_us), self._end_of(ending)
-        )
+        end = self._classifier.end(self._end_of(ending))
+        self._writer.end_session(self.session_id, self._started_at_us + self._elapsed(at_us), end)
 
     def _end_of(self, ending: Ending) -> End:
         opening = self._opening
@@ -115,83 +99,39 @@ class SessionAssembler:
         return End(EndKind.EOF, ending.from_client)
 
     def _message(self, item: DataMessage, *, from_client: bool, elapsed_us: int) -> None:
-        decoded = decode(item.data)
-        payload = decoded.payload
-        redacted = self._redacted(payload, from_client=from_client)
-        if redacted is not None:
-            payload = redacted
-        seq = self._seq
-        self._seq = seq + 1
-        answers: int | None = None
-        stream = ""
-        if from_client:
-            request = self._conversation.client(payload, item.opcode, seq)
-            role, method = request.role, request.method
-        else:
-            reply = self._conversation.upstream(payload, item.opcode)
-            role, method, answers, stream = reply.role, reply.method, reply.answers, reply.stream
-        self._writer.add(
-            self.session_id,
-            NewMessage(
-                seq=seq,
-                from_client=from_client,
-                opcode=item.opcode,
-                at_us=elapsed_us,
-                wire=item.data,
-                decoded=decoded,
-                role=role,
-                method=method,
-                answers=answers,
-                stream=stream,
-                deflated=item.deflated,
-                redacted=redacted,
-            ),
+        new = self._classifier.message(
+            item.data, item.opcode, from_client=from_client, at_us=elapsed_us, deflated=item.deflated
         )
+        self._writer.add(self.session_id, new)
         if item.sizes:
             sizes = ",".join(map(str, item.sizes)).encode()
             self._event(EventKind.FRAGMENTS, sizes, from_client=from_client, elapsed_us=elapsed_us)
-        if decoded.note:
-            self._event(
-                EventKind.UNDECODABLE, decoded.note.encode(), from_client=from_client, elapsed_us=elapsed_us
-            )
-
-    def _redacted(self, payload: bytes, *, from_client: bool) -> bytes | None:
-        """The payload without its secrets; None where it has none."""
-        spans = self._protocol.secrets(payload, from_client=from_client)
-        if spans:
-            tokened = self._redactor.payload(payload, spans)
-            for start, stop in spans:
-                secret = payload[start:stop].strip(b'"')
-                if len(secret) >= _LEARNED_BYTES:
-                    self._known[secret] = self._redactor.token(secret)
-            return tokened
-        cleaned = self._without_known(payload)
-        return cleaned if cleaned != payload else None
-
-    def _without_known(self, data: bytes) -> bytes:
-        for secret, token in self._known.items():
-            if secret in data:
-                data = data.replace(secret, token)
-        return data
+        if new.decoded.note:
+            note = new.decoded.note.encode()
+            self._event(EventKind.UNDECODABLE, note, from_client=from_client, elapsed_us=elapsed_us)
 
     def _control(self, item: ControlFrame, *, from_client: bool, elapsed_us: int) -> None:
         self._event(_CONTROL_EVENTS[item.opcode], item.data, from_client=from_client, elapsed_us=elapsed_us)
         if item.opcode is Opcode.CLOSE and self._close is None:
             code = int.from_bytes(item.data[:2], "big") if len(item.data) >= 2 else None
-            reason = self._without_known(item.data[2:]).decode("utf-8", "replace") or None
+            reason = item.data[2:].decode("utf-8", "replace") or None
             self._close = (from_client, code, reason)
 
     def _event(self, kind: EventKind, data: bytes, *, from_client: bool, elapsed_us: int) -> None:
-        event = Event(
-            after_seq=self._seq - 1,
-            at_us=elapsed_us,
-            from_client=from_client,
-            kind=kind,
-            data=self._without_known(data),
-        )
-        self._writer.add_event(self.session_id, event)
+        event = Event(-1, elapsed_us, from_client, kind, data)
+        self._writer.add_event(self.session_id, self._classifier.event(event))
 
     def _elapsed(self, at_us: int) -> int:
         """Microseconds since the session began; never less than for the message before."""
         self._last_us = max(self._last_us, at_us - self._opened_at_us)
         return self._last_us
+
+
+def _handshake_of(opening: Opening) -> Handshake:
+    return Handshake(
+        target=opening.target,
+        request_headers=tuple(opening.request_headers),
+        status=opening.status,
+        response_headers=tuple(opening.response_headers),
+        body=bytes.fromhex(opening.body_hex),
+    )

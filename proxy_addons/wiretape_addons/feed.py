@@ -6,10 +6,12 @@ A record is a fixed header and a body; both ends run the same build, so there is
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 from typing import Any, NamedTuple
+
+from wiretape_store import KeepWire
 
 _HEADER = Struct("<BBIqI")
 HEADER_BYTES = _HEADER.size
@@ -71,7 +73,7 @@ class Ending(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
-    """What the proxy's process tells the writer's process on its command line, as JSON."""
+    """What the proxy's process tells the writer's process before any record, as a line of JSON."""
 
     store: str
     recording: str | None
@@ -80,6 +82,9 @@ class IntakeSettings:
     limit_bytes: int
     pass_unrecorded: bool
     """Go on when the store cannot be written, and record the gap when it can again."""
+    redaction_rules: list[str] = field(default_factory=list)
+    """The values of their variables are in the environment that both processes have."""
+    keep_wire: str = KeepWire.NEEDED
 
 
 def header(kind: Kind, key: int, *, from_client: bool, opcode: int, at_us: int, length: int) -> bytes:

@@ -6,6 +6,7 @@ stream there. What they hide is not recorded: pings, pongs, fragments and compre
 """
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +18,20 @@ from wiretape_addons.brake import brake
 from wiretape_addons.clock import now_us
 from wiretape_addons.feed import Ending, Opening
 from wiretape_addons.handshakes import is_upgrade, opening_of
-from wiretape_addons.outlet import Outlet, RecordingStoppedError
+from wiretape_addons.outlet import Outlet, OutletSettings, RecordingStoppedError
 from wiretape_addons.upstreams import Target, parse_targets
-from wiretape_protocols import WiretapeError
-from wiretape_store import UpstreamSpec
+from wiretape_protocols import RedactionRule, WiretapeError, doubts_about, require_values, rules_of
+from wiretape_store import UpstreamSpec, shown
 
 logger = logging.getLogger(__name__)
+
+# In the order in which `rules_of` takes them.
+_RULE_OPTIONS = {
+    "wiretape_redact": "Replace members of messages too, as METHOD:POINTER, such as login:/params/password.",
+    "wiretape_redact_header": "Replace header fields of this name too.",
+    "wiretape_redact_regex": "Replace what this pattern finds too: its groups, or all of it.",
+    "wiretape_redact_env": "Replace the value of this environment variable, wherever it stands.",
+}
 
 
 class HookRecorder:
@@ -31,6 +40,7 @@ class HookRecorder:
     def __init__(self) -> None:
         self._outlet: Outlet | None = None
         self._targets: Sequence[Target] = ()
+        self._rules: tuple[RedactionRule, ...] = ()
         # Handshakes under way, by flow id: when they began, what was asked for, and the client's connection.
         self._asked: dict[str, tuple[int, str, str]] = {}
         # The keys of open connections, by flow id.
@@ -50,13 +60,19 @@ class HookRecorder:
             "The upstreams to record, as NAME[:PROTOCOL]=URL. Traffic to others passes unrecorded.",
         )
 
+        for name, what in _RULE_OPTIONS.items():
+            loader.add_option(name, Sequence[str], [], what)
+
     def configure(self, updated: set[str]) -> None:
-        """Read the upstreams."""
-        if "wiretape_upstreams" in updated:
-            try:
+        """Read the upstreams and the rules."""
+        try:
+            if "wiretape_upstreams" in updated:
                 self._targets = parse_targets(ctx.options.wiretape_upstreams)
-            except WiretapeError as exc:
-                raise exceptions.OptionsError(str(exc)) from exc
+            if updated & _RULE_OPTIONS.keys():
+                self._rules = rules_of(*(getattr(ctx.options, name) for name in _RULE_OPTIONS))
+                require_values(self._rules, os.environ)
+        except WiretapeError as exc:
+            raise exceptions.OptionsError(str(exc)) from exc
 
     async def running(self) -> None:
         """Open the store once the proxy runs."""
@@ -65,7 +81,9 @@ class HookRecorder:
                 "wiretape records nothing: set wiretape_upstreams, such as hotbit=wss://ws.hotbit.io"
             )
             return
-        outlet = Outlet(self._fail)
+        for doubt in doubts_about(self._rules, os.environ):
+            logger.warning("wiretape: %s", doubt)
+        outlet = Outlet(self._fail, OutletSettings(redaction_rules=self._rules))
         upstreams = [UpstreamSpec(t.name, t.protocol, t.url, "") for t in self._targets]
         try:
             name = await outlet.start(
@@ -75,7 +93,7 @@ class HookRecorder:
             self._fail(str(exc))
             return
         self._outlet = outlet
-        logger.info("wiretape records %s into %s", name, ctx.options.wiretape_store)
+        logger.info("wiretape records %s into %s", name, shown(ctx.options.wiretape_store))
 
     async def done(self) -> None:
         """Store everything before mitmproxy ends."""

@@ -7,6 +7,7 @@ when the proxy is killed. It ends when its input does.
 """
 
 import json
+import os
 import select
 import signal
 import socket
@@ -16,9 +17,17 @@ from collections.abc import Callable
 
 from wiretape_addons.assembly import SessionAssembler
 from wiretape_addons.clock import now_us
-from wiretape_addons.feed import Ending, IntakeSettings, Kind, Record, RecordReader, ending, opening
-from wiretape_protocols import Opcode, Redactor, WiretapeError, protocol_named
-from wiretape_store import Recording, StoreError, StoreWriter, UpstreamSpec
+from wiretape_addons.feed import (
+    Ending,
+    IntakeSettings,
+    Kind,
+    Record,
+    RecordReader,
+    ending,
+    opening,
+)
+from wiretape_protocols import Opcode, Redactor, WiretapeError, parse_rules, protocol_named
+from wiretape_store import KeepWire, Recording, StoreError, StoreWriter, UpstreamSpec
 
 _CHUNK_BYTES = 1 << 20
 _LONGEST_WAIT_US = 1_000_000
@@ -38,12 +47,13 @@ class Intake:
         recording: Recording,
         limit_bytes: int,
         *,
+        redactor: Redactor | None = None,
         pass_unrecorded: bool = False,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._writer = writer
         self._recording = recording
-        self._redactor = Redactor(writer.redaction_key)
+        self._redactor = redactor or Redactor(writer.redaction_key)
         self._limit_bytes = limit_bytes
         self._pass = pass_unrecorded
         self._warn = warn
@@ -51,7 +61,7 @@ class Intake:
         # While the store cannot be written: how many messages were lost, and by key the connections that
         # it does not know at all, with their end once they have one.
         self._failing = False
-        self._lost = 0
+        self._lost = self._lost_connections = 0
         self._unopened: dict[int, tuple[Record, Record | None]] = {}
         self._try_again_us = 0
         self.stopped = False
@@ -89,8 +99,9 @@ class Intake:
         else:
             if self._failing and not self._unopened and self._writer.next_commit_at_us is None:
                 self._failing = False
-                self._warn(f"the store is back; {self._lost} messages passed unrecorded")
-                self._lost = 0
+                more = f", and all of {self._lost_connections} connections" if self._lost_connections else ""
+                self._warn(f"the store is back; {self._lost} messages{more} passed unrecorded")
+                self._lost = self._lost_connections = 0
 
     def _fail(self, exc: StoreError) -> None:
         if not self._pass:
@@ -115,6 +126,7 @@ class Intake:
         for key, (record, end) in list(self._unopened.items()):
             session = self._begin(record)
             session.miss_beginning(at_us)
+            self._lost_connections += 1
             del self._unopened[key]
             if end is None:
                 self._sessions[key] = session
@@ -157,23 +169,30 @@ def serve(feed: socket.socket, settings: IntakeSettings) -> int:
     """
     try:
         writer = StoreWriter(
-            settings.store, clock_us=_wall_us, commit_interval_us=settings.commit_interval_us
+            settings.store,
+            clock_us=_wall_us,
+            commit_interval_us=settings.commit_interval_us,
+            keep_wire=KeepWire(settings.keep_wire),
         )
     except WiretapeError as exc:
         _tell(feed, error=str(exc))
         return 1
     try:
-        redactor = Redactor(writer.redaction_key)
+        rules = parse_rules(settings.redaction_rules)
+        redactor = Redactor(writer.redaction_key, rules, os.environ)
         upstreams = [
             UpstreamSpec(**upstream | {"url": redactor.url(upstream["url"])})
             for upstream in settings.upstreams
         ]
-        recording = writer.begin_recording(settings.recording, upstreams)
+        recording = writer.begin_recording(
+            settings.recording, upstreams, redaction_rules=settings.redaction_rules
+        )
         _tell(feed, recording=recording.name)
         intake = Intake(
             writer,
             recording,
             settings.limit_bytes,
+            redactor=redactor,
             pass_unrecorded=settings.pass_unrecorded,
             warn=lambda text: _tell(feed, warning=text),
         )
@@ -224,12 +243,16 @@ def _wall_us() -> int:
 
 
 def main() -> int:
-    """Serve the socket that is standard input, with the settings that are the only argument."""
+    """Serve the socket that is standard input; its first line is the settings."""
     # The terminal sends its signals to the whole group; this process ends when its input does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    settings = IntakeSettings(**json.loads(sys.argv[1]))
     with socket.socket(fileno=0) as feed:
+        with feed.makefile("rb", buffering=0) as lines:  # Unbuffered: what comes after it is not its own.
+            line = lines.readline()
+        if not line:
+            return 1
+        settings = IntakeSettings(**json.loads(line))
         return serve(feed, settings)
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from wiretape_addons.feed import Ending, IntakeSettings, Kind, Opening, header, json_body
-from wiretape_protocols import WiretapeError
-from wiretape_store import UpstreamSpec
+from wiretape_protocols import RedactionRule, WiretapeError
+from wiretape_store import COMMIT_INTERVAL_US, KeepWire, UpstreamSpec, shown
 
 _SOCKET_BYTES = 4 << 20
 
@@ -31,9 +31,12 @@ class OutletSettings:
     queue_bytes: int = 64 << 20
     stop_deadline_s: float = 120.0
     start_deadline_s: float = 30.0
-    commit_interval_us: int = 50_000
+    commit_interval_us: int = COMMIT_INTERVAL_US
     limit_bytes: int = 1 << 28
     pass_unrecorded: bool = False
+    keep_wire: KeepWire = KeepWire.NEEDED
+    redaction_rules: tuple[RedactionRule, ...] = ()
+    """What the user adds to the protocols' secrets; their variables are those of this process."""
 
 
 class Outlet(asyncio.Protocol):
@@ -80,16 +83,20 @@ class Outlet(asyncio.Protocol):
             self._settings.commit_interval_us,
             self._settings.limit_bytes,
             self._settings.pass_unrecorded,
+            list(map(str, self._settings.redaction_rules)),
+            self._settings.keep_wire,
         )
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - its pipe is a socket of ours
-                [sys.executable, "-m", "wiretape_addons.intake", json.dumps(asdict(settings))],
+                [sys.executable, "-m", "wiretape_addons.intake"],
                 stdin=theirs.fileno(),
             )
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: self, sock=ours)
         transport.set_write_buffer_limits(high=self._settings.queue_bytes)
+        # Not on its command line, which everybody on the machine may read: a URL may hold a password.
+        transport.write(json.dumps(asdict(settings)).encode() + b"\n")
         self._transport = transport
         try:
             async with asyncio.timeout(self._settings.start_deadline_s):
@@ -100,7 +107,7 @@ class Outlet(asyncio.Protocol):
             self._process = None
             if isinstance(exc, RecordingStoppedError):
                 raise
-            message = f"the store {store} did not open within {self._settings.start_deadline_s:.0f} s"
+            message = f"the store {shown(store)} did not open within {self._settings.start_deadline_s:.0f} s"
             raise RecordingStoppedError(message) from exc
 
     def open(self, key: int, opening: Opening, at_us: int) -> None:

@@ -23,8 +23,8 @@ from wiretape_addons.clock import now_us
 from wiretape_addons.outlet import Outlet, OutletSettings
 from wiretape_addons.tap import Tap, place_of
 from wiretape_addons.upstreams import Target
-from wiretape_protocols import WiretapeError
-from wiretape_store import UpstreamSpec
+from wiretape_protocols import RedactionRule, WiretapeError
+from wiretape_store import KeepWire, UpstreamSpec
 
 # mitmproxy ends connections that were silent for this long; a subscription may be silent for days.
 _NEVER_S = 10 * 365 * 86_400
@@ -56,6 +56,9 @@ class RecorderSettings:
     """A PEM file with the certificates to verify them by."""
     pass_unrecorded: bool = False
     """Relay on when the store cannot be written, and record the gap when it can again."""
+    redaction_rules: tuple[RedactionRule, ...] = ()
+    """What is replaced besides the protocols' secrets; their variables are those of this process."""
+    keep_wire: KeepWire = KeepWire.NEEDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,11 @@ async def run_recorder(
     gets a sentence when recording goes on, but not as it should.
     """
     stop = asyncio.Event()
-    outlet_settings = OutletSettings(pass_unrecorded=settings.pass_unrecorded)
+    outlet_settings = OutletSettings(
+        pass_unrecorded=settings.pass_unrecorded,
+        redaction_rules=settings.redaction_rules,
+        keep_wire=settings.keep_wire,
+    )
     outlet = Outlet(lambda _: stop.set(), outlet_settings, on_warning=on_warning)
     error: WiretapeError | None = None
     with tempfile.TemporaryDirectory(prefix="wiretape-") as confdir:

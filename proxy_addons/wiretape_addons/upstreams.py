@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from wiretape_protocols import DEFAULT_PROTOCOL, WiretapeError, protocol_named, protocol_names
+from wiretape_protocols import DEFAULT_PROTOCOL, Redactor, WiretapeError, protocol_named, protocol_names
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 DEFAULT_HOST = "127.0.0.1"
@@ -50,8 +50,10 @@ def parse_target(text: str) -> Target:
     """
     label, equals, url = text.partition("=")
     name, colon, protocol = label.partition(":")
-    if not equals or not _NAME.match(name):
-        message = f"{text!r} is not an upstream: write NAME=URL, such as hotbit=wss://ws.hotbit.io"
+    # A URL alone has a colon as well, and perhaps an equals sign in its query.
+    if not equals or not _NAME.match(name) or protocol.startswith("//"):
+        shown = _shown(text)
+        message = f"{shown!r} is not an upstream: write NAME=URL, such as hotbit=wss://ws.hotbit.io"
         raise UsageError(message)
     if not colon:
         protocol = name if name in protocol_names() else DEFAULT_PROTOCOL
@@ -60,12 +62,13 @@ def parse_target(text: str) -> Target:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
-        message = f"the URL of {name} cannot be read ({exc}): write ws://HOST[:PORT][/PATH] or wss://..."
+        # The library's own words may quote a password that it took for a port.
+        message = (
+            f"the URL of {name} cannot be read (its host or port): write ws://HOST[:PORT][/PATH] or wss://..."
+        )
         raise UsageError(message) from exc
     if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-        message = (
-            f"{url!r} is not a WebSocket URL: the upstream {name} needs ws://HOST[:PORT] or wss://HOST[:PORT]"
-        )
+        message = f"{_shown(url)!r} is not a WebSocket URL: the upstream {name} needs ws://HOST[:PORT] or wss://HOST[:PORT]"
         raise UsageError(message)
     if parts.username is not None or parts.fragment:
         message = f"the URL of {name} has a user name or a fragment: WebSocket clients do not send either"
@@ -81,6 +84,14 @@ def parse_target(text: str) -> Target:
         parts.path.rstrip("/"),
         parts.query,
     )
+
+
+def _shown(url: str) -> str:
+    """A URL as it may stand in a log: that somebody got it wrong does not make its credentials public."""
+    name, equals, rest = url.partition("=")
+    named = equals and "/" not in name
+    shown = Redactor(b"").url(rest if named else url).partition("?")[0]
+    return f"{name}={shown}" if named else shown
 
 
 def parse_targets(texts: list[str] | tuple[str, ...]) -> list[Target]:

@@ -25,7 +25,7 @@ from wiretape_replay.handshakes import Handshakes, accept, no_session_left, refu
 from wiretape_replay.outbox import SLICE_BYTES, Outbox
 from wiretape_replay.script import Script
 from wiretape_replay.settings import ReplaySettings
-from wiretape_store.records import EndKind, Session
+from wiretape_store.records import EndKind, Headers, Session
 
 _LOGGER = logging.getLogger(__name__)
 _END_OF_HEAD = b"\r\n\r\n"
@@ -61,7 +61,7 @@ class Host(Interface):
     def describe(self) -> tuple[str, str, int]:
         """What is replayed, the upstream's name, and how many sessions it has."""
 
-    def begin(self, session: Session, target: str) -> tuple[Script, ReplaySession]:
+    def begin(self, session: Session, target: str, headers: Headers) -> tuple[Script, ReplaySession]:
         """Take a session."""
 
     def refused(self, why: str, session: Session | None) -> None:
@@ -223,7 +223,8 @@ class Connection(asyncio.Protocol):
                 response = refuse(session.handshake)
                 self._host.refused(f"status {response.status_code}, as recorded", session)
             else:
-                self._script, self._session = self._host.begin(session, request.path)
+                headers = tuple(request.headers.raw_items())
+                self._script, self._session = self._host.begin(session, request.path, headers)
         self._websocket.send_response(response)
 
     def _start(self) -> None:

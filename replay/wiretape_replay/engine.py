@@ -38,7 +38,7 @@ class ReplaySession:
         protocol: Protocol,
         settings: ReplaySettings,
         journal: Journal,
-        redact: Callable[[bytes], bytes] = lambda payload: payload,
+        redact: Callable[[bytes, Opcode], bytes] = lambda payload, _: payload,
     ) -> None:
         self._script = script
         self._protocol = protocol

@@ -17,7 +17,7 @@ class ClientReader:
     one means, and need not be parsed. From the first that differs on, each is.
     """
 
-    def __init__(self, script: Script, protocol: Protocol, redact: Callable[[bytes], bytes]) -> None:
+    def __init__(self, script: Script, protocol: Protocol, redact: Callable[[bytes, Opcode], bytes]) -> None:
         self._requests = script.requests
         self._protocol = protocol
         self._redact = redact
@@ -30,7 +30,7 @@ class ClientReader:
         payload = decode(wire).payload
         request = self._as_recorded(payload, opcode)
         if request is None:
-            redacted = self._redact(payload)
+            redacted = self._redact(payload, opcode)
             if redacted != payload:
                 payload = redacted
                 request = self._as_recorded(payload, opcode)

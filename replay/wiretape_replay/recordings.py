@@ -1,21 +1,32 @@
 """A recording as replay uses it: its sessions by upstream, compiled one by one when a client asks for them."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol as Interface
 
-from wiretape_protocols import Protocol, Redactor, protocol_named
+from wiretape_protocols import (
+    Opcode,
+    Protocol,
+    Redactor,
+    SessionRedaction,
+    comparable_target,
+    parse_rules,
+    protocol_named,
+)
 from wiretape_replay.errors import NothingToReplayError
 from wiretape_replay.script import Script, compile_script
-from wiretape_store.records import Message, Session, Upstream
+from wiretape_store.records import Headers, Message, Redaction, Session, Upstream
+
+Redact = Callable[[bytes, Opcode], bytes]
+"""Makes a client's payload comparable: tokens in place of what is secret."""
 
 
 class Reader(Interface):
     """What replay reads a recording from: a store's reader, or anything that answers alike."""
 
-    @property
-    def redaction_key(self) -> bytes:
-        """The key that the recording's tokens were made with."""
+    def redaction(self, what: str) -> Redaction:
+        """What the recording's tokens were made with, and by which rules of its user."""
 
     def sessions(self, what: str) -> list[Session]:
         """The sessions of a recording, or the one session."""
@@ -31,11 +42,11 @@ class ReplayedUpstream:
     upstream: Upstream
     protocol: Protocol
     sessions: tuple[Session, ...]
-    redact: Callable[[bytes], bytes]
-    """Does to a live client message what the recorder did to the recorded ones."""
+    redaction: Callable[[str, Headers], Redact]
+    """Begins a connection: for its path and headers, what makes comparable messages of the live ones."""
     messages: Callable[[str], Iterable[Message]]
     redact_target: Callable[[str], str] = str
-    """Does to the path and query that a live client asks for what the recorder did to the recorded ones."""
+    """Makes a path and query comparable, live or recorded."""
     _scripts: dict[int, Script] = field(default_factory=dict)
 
     def script(self, index: int) -> Script:
@@ -52,31 +63,65 @@ class ReplayedRecording:
 
     what: str
     upstreams: tuple[ReplayedUpstream, ...]
+    doubts: tuple[str, ...] = ()
+    """What keeps live messages from matching, a sentence each."""
 
 
-def load_recording(reader: Reader, what: str) -> ReplayedRecording:
+def load_recording(
+    reader: Reader, what: str, environment: Mapping[str, str] | None = None
+) -> ReplayedRecording:
     """
     Prepare a recording, or one session, for replay.
 
-    Reads the sessions' headers only; the reader must stay open as long as the replay goes on. Raises
-    NothingToReplayError for a recording without sessions, and what the reader raises.
+    Reads the sessions' headers only; the reader must stay open as long as the replay goes on. The
+    values of the recording's variables are those in `environment`. Raises NothingToReplayError for a
+    recording without sessions, RuleError for rules that this version does not know, and what the
+    reader raises.
     """
     by_upstream: dict[int, list[Session]] = {}
     for session in sorted(reader.sessions(what), key=lambda session: (session.upstream.id, session.number)):
         by_upstream.setdefault(session.upstream.id, []).append(session)
     if not by_upstream:
         raise NothingToReplayError(what)
-    redactor = Redactor(reader.redaction_key)
+    redaction = reader.redaction(what)
+    redactor = Redactor(redaction.key, parse_rules(redaction.rules), environment)
     upstreams = [_upstream(sessions, redactor, reader) for sessions in by_upstream.values()]
-    return ReplayedRecording(what, tuple(upstreams))
+    return ReplayedRecording(what, tuple(upstreams), tuple(map(_doubt, redactor.unset)))
 
 
 def _upstream(sessions: list[Session], redactor: Redactor, reader: Reader) -> ReplayedUpstream:
     upstream = sessions[0].upstream
     protocol = protocol_named(upstream.protocol)
+    handshakes = {session.id: session.handshake for session in sessions}
 
-    def redact(payload: bytes) -> bytes:
-        secrets = protocol.secrets(payload, from_client=True)
-        return redactor.payload(payload, secrets) if secrets else payload
+    def begin(target: str, headers: Headers) -> Redact:
+        redaction = SessionRedaction(protocol, redactor)
+        redaction.learn_handshake(target, headers)
+        return redaction.replayed
 
-    return ReplayedUpstream(upstream, protocol, tuple(sessions), redact, reader.messages, redactor.target)
+    def messages(session_id: str) -> Iterator[Message]:
+        handshake = handshakes[session_id]
+        redact = begin(handshake.target, handshake.request_headers)
+        return (_compared(message, redact) for message in reader.messages(session_id))
+
+    redact_target = partial(comparable_target, redactor)
+    return ReplayedUpstream(upstream, protocol, tuple(sessions), begin, messages, redact_target)
+
+
+def _compared(message: Message, redact: Redact) -> Message:
+    """
+    A client's message as live ones are compared with it, any other as it is.
+
+    Hardly any differs: those of a recording without a known key, or from a wiretape that knew fewer secrets.
+    """
+    if not message.from_client:
+        return message
+    payload = redact(message.payload, message.opcode)
+    return message if payload == message.payload else replace(message, payload=payload, kept_wire=None)
+
+
+def _doubt(variable: str) -> str:
+    return (
+        f"{variable} is not set: messages with the value that it had at recording will not match, "
+        "so set it to what the client uses"
+    )

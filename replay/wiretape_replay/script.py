@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from wiretape_protocols import Codec, Opcode, Protocol, Request, Role
+from wiretape_protocols import Codec, CodecKind, Opcode, Protocol, Request, Role
 from wiretape_replay.frames import header
 from wiretape_store.records import End, Message, Session
 
@@ -106,8 +106,9 @@ class Script:
         self.seqs.append(message.seq)
         # A time before its predecessor's would break the search for what is due.
         self.times_us.append(max(message.at_us, self.times_us[-1]) if self.times_us else message.at_us)
-        self._frames += header(message.opcode, len(message.wire))
-        self._frames += message.wire
+        wire = message.wire
+        self._frames += header(message.opcode, len(wire))
+        self._frames += wire
         self._frame_ends.append(len(self._frames))
 
     def frames(self) -> memoryview:
@@ -233,7 +234,7 @@ def _add_upstream(script: Script, message: Message, request_by_seq: dict[int, in
         script.deflated.add(number)
     if message.answers is None or (request := request_by_seq.get(message.answers)) is None:
         return
-    payload = None if message.payload == message.wire else message.payload
+    payload = None if message.codec.kind is CodecKind.IDENTITY else message.payload
     script.answers[number] = ScriptedAnswer(request, payload, message.codec)
     script.answer_numbers.append(number)
     script.requests[request].answers.append(number)

@@ -14,7 +14,7 @@ from wiretape_replay.recordings import ReplayedRecording, ReplayedUpstream
 from wiretape_replay.script import Script
 from wiretape_replay.settings import ReplaySettings
 from wiretape_replay.verdict import Verdict, merged
-from wiretape_store.records import Session
+from wiretape_store.records import Headers, Session
 
 _HIGHEST_PORT = 65535
 _BACKLOG = 1024
@@ -51,23 +51,26 @@ class _Stand:
 
     def session_for(self, target: str) -> Session | None:
         asked = self.replayed.redact_target(target)
-        same = (session for session in self._left.values() if session.handshake.target == asked)
+        same = (
+            session
+            for session in self._left.values()
+            if self.replayed.redact_target(session.handshake.target) == asked
+        )
         return next(same, None) or next(iter(self._left.values()), None)
 
     def describe(self) -> tuple[str, str, int]:
         return self._what, self.replayed.upstream.name, len(self.replayed.sessions)
 
-    def begin(self, session: Session, target: str) -> tuple[Script, ReplaySession]:
+    def begin(self, session: Session, target: str, headers: Headers) -> tuple[Script, ReplaySession]:
         script = self.replayed.script(self._take(session))
-        asked, recorded = self.replayed.redact_target(target), session.handshake.target
+        asked, recorded = map(self.replayed.redact_target, (target, session.handshake.target))
         if asked != recorded:
             self._verdict.relaxed.add(f"{session.id}: asked for {asked}, recorded for {recorded}")
             self._journal.add(
                 Entry(EntryKind.RELAXED, session.id, 0, detail=f"asked for {asked}, recorded for {recorded}")
             )
-        run = ReplaySession(
-            script, self.replayed.protocol, self.settings, self._journal, self.replayed.redact
-        )
+        redact = self.replayed.redaction(target, headers)
+        run = ReplaySession(script, self.replayed.protocol, self.settings, self._journal, redact)
         self._runs.append(run)
         return script, run
 

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import http
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wiretape_protocols import Opcode, Role
@@ -48,13 +48,20 @@ class Verification:
         return not self.differences and len(set(self.digests)) <= 1
 
 
-async def verify(reader: Reader, what: str, *, runs: int = 1, deadline_s: float = 10.0) -> Verification:
+async def verify(
+    reader: Reader,
+    what: str,
+    *,
+    runs: int = 1,
+    deadline_s: float = 10.0,
+    environment: Mapping[str, str] | None = None,
+) -> Verification:
     """
     Play a recording or a session `runs` times; never raises for a difference.
 
-    `deadline_s` bounds the wait for any one message.
+    `deadline_s` bounds the wait for any one message; `environment` is as in `load_recording`.
     """
-    upstreams = load_recording(reader, what).upstreams
+    upstreams = load_recording(reader, what, environment).upstreams
     result = Verification(what, runs, sum(len(upstream.sessions) for upstream in upstreams), 0)
     recorded = {
         session.id: list(reader.messages(session.id))
@@ -65,7 +72,7 @@ async def verify(reader: Reader, what: str, *, runs: int = 1, deadline_s: float 
     for run in range(runs):
         manner = replace(_MANNERS[run % len(_MANNERS)], seed=run)
         digest = hashlib.sha256()
-        recording = load_recording(reader, what)
+        recording = load_recording(reader, what, environment)
         async with ReplayServer(recording, ReplaySettings(), listen="127.0.0.1:0") as server:
             for listener, upstream in zip(server.listeners, recording.upstreams, strict=True):
                 await _play_upstream(
@@ -183,6 +190,13 @@ def _shown(data: bytes) -> str:
     return f"{text!r}" + ("…" if len(data) > 60 else "")
 
 
-def verify_recording(reader: Reader, what: str, *, runs: int = 1, deadline_s: float = 10.0) -> Verification:
+def verify_recording(
+    reader: Reader,
+    what: str,
+    *,
+    runs: int = 1,
+    deadline_s: float = 10.0,
+    environment: Mapping[str, str] | None = None,
+) -> Verification:
     """As `verify`, for callers without an event loop."""
-    return asyncio.run(verify(reader, what, runs=runs, deadline_s=deadline_s))
+    return asyncio.run(verify(reader, what, runs=runs, deadline_s=deadline_s, environment=environment))

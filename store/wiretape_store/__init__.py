@@ -1,5 +1,7 @@
 """The store: recordings in a database, written while they happen and read back byte for byte."""
 
+from wiretape_store.classifying import Classifier
+from wiretape_store.database import Synchronous
 from wiretape_store.errors import (
     MissingStoreError,
     RecordingExistsError,
@@ -9,7 +11,12 @@ from wiretape_store.errors import (
     UnknownRecordingError,
     UnknownSessionError,
 )
-from wiretape_store.opening import Synchronous
+from wiretape_store.importing import (
+    IncomingMessage,
+    IncomingRecording,
+    IncomingSession,
+    import_recording,
+)
 from wiretape_store.pending import NewMessage
 from wiretape_store.reader import StoreReader
 from wiretape_store.recorder_process import RecorderProcess
@@ -22,26 +29,36 @@ from wiretape_store.records import (
     Headers,
     Message,
     Recording,
+    Redaction,
     Session,
     Upstream,
     UpstreamSpec,
     header_value,
 )
-from wiretape_store.writer import StoreWriter
+from wiretape_store.settling import KeepWire
+from wiretape_store.urls import shown
+from wiretape_store.writer import COMMIT_INTERVAL_US, StoreWriter
 
 __all__ = [
+    "COMMIT_INTERVAL_US",
+    "Classifier",
     "End",
     "EndKind",
     "Event",
     "EventKind",
     "Handshake",
     "Headers",
+    "IncomingMessage",
+    "IncomingRecording",
+    "IncomingSession",
+    "KeepWire",
     "Message",
     "MissingStoreError",
     "NewMessage",
     "RecorderProcess",
     "Recording",
     "RecordingExistsError",
+    "Redaction",
     "Refusal",
     "RefusedStoreError",
     "Session",
@@ -54,4 +71,6 @@ __all__ = [
     "Upstream",
     "UpstreamSpec",
     "header_value",
+    "import_recording",
+    "shown",
 ]

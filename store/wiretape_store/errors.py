@@ -24,6 +24,10 @@ class StoreError(WiretapeError):
         return f"store {self.path}: {self.what}; {self.advice}"
 
 
+class UncertainCommitError(StoreError):
+    """The connection was lost during a commit: it was done or not, and nobody could be asked."""
+
+
 class MissingStoreError(StoreError):
     """There is no file to read."""
 

@@ -4,43 +4,58 @@ Putting messages together from their rows and their chunks: one chunk in memory 
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, Row, bindparam, func, select
 from sqlalchemy.exc import NoResultFound
 
-from wiretape_protocols import CodecError, CodecKind, Opcode, Role, decode, encode
+from wiretape_protocols import CodecError, CodecKind, Opcode, Role, decode
 from wiretape_store.chunks import RAW, ChunkError, Entry, Packer
-from wiretape_store.errors import Refusal, RefusedStoreError
+from wiretape_store.database import Database
+from wiretape_store.errors import Refusal, RefusedStoreError, StoreError
 from wiretape_store.names import Codecs, Names
-from wiretape_store.opening import Database
+from wiretape_store.recording_rows import IS_THERE
 from wiretape_store.records import Message
-from wiretape_store.schema import chunk, message
+from wiretape_store.schema import chunk, message, recording, upstream
+from wiretape_store.schema import session as session_table
 
 _OPCODES = {opcode.value: opcode for opcode in Opcode}
 _ROLES = {role.value: role for role in Role}
 
 _COVERING = (
     select(func.coalesce(func.max(chunk.c.first_seq), 0))
-    .where(chunk.c.session_id == bindparam("session"), chunk.c.first_seq <= bindparam("seq"))
+    .where(
+        chunk.c.session_id == bindparam("session"), chunk.c.first_seq <= bindparam("seq", type_=BigInteger)
+    )
     .scalar_subquery()
 )
-_NEXT_CHUNK = (
+_CHUNKS_AT_A_TIME = 16
+"""A settled chunk is some 10 KiB, and one of a single long message as long as that message."""
+
+_NEXT_CHUNKS = (
     select(chunk.c.first_seq, chunk.c.count, chunk.c.data)
     .where(
         chunk.c.session_id == bindparam("session"),
         chunk.c.first_seq >= _COVERING,
-        chunk.c.first_seq + chunk.c.count > bindparam("seq"),
+        chunk.c.first_seq + chunk.c.count > bindparam("seq", type_=BigInteger),
     )
     .order_by(chunk.c.first_seq)
-    .limit(1)
+    .limit(_CHUNKS_AT_A_TIME)
 )
+_NEXT_CHUNK = _NEXT_CHUNKS.limit(1)
 _MESSAGES = (
     select(*message.c)
     .where(
         message.c.session_id == bindparam("session"),
-        message.c.seq >= bindparam("first"),
-        message.c.seq < bindparam("stop"),
+        message.c.seq >= bindparam("first", type_=BigInteger),
+        message.c.seq < bindparam("stop", type_=BigInteger),
     )
     .order_by(message.c.seq)
+)
+
+_IS_THERE = (
+    select(session_table.c.id)
+    .join(upstream, upstream.c.id == session_table.c.upstream_id)
+    .join(recording, recording.c.id == upstream.c.recording_id)
+    .where(session_table.c.id == bindparam("session"), IS_THERE)
 )
 
 
@@ -61,6 +76,7 @@ class MessageReader:
             with self._database.transaction("reading messages", writes=False) as connection:
                 found = self._chunk(connection, session, seq)
                 if found is None:
+                    self._check_end(connection, session)
                     return
                 start, entries = found
                 entries = entries[max(seq - start, 0) :]
@@ -68,6 +84,21 @@ class MessageReader:
                 messages = self._messages(connection, session, seq, entries)
             yield from messages
             seq += len(messages)
+
+    def payloads(self, session: int, first_seq: int) -> Iterator[bytes]:
+        """Yield the decoded payloads of a session in order, from `first_seq` on, several chunks at a time."""
+        seq = max(first_seq, 0)
+        while True:
+            with self._database.transaction("reading payloads", writes=False) as connection:
+                rows = connection.execute(_NEXT_CHUNKS, {"session": session, "seq": seq}).all()
+                if not rows:
+                    self._check_end(connection, session)
+                    return
+            for first, count, data in rows:
+                entries = self._unpacked(session, first, count, data)
+                for codec_id, piece in entries[max(seq - first, 0) :] if seq > first else entries:
+                    yield piece if codec_id else decode(piece).payload
+                seq = first + count
 
     def read_one(self, session: int, seq: int) -> Message | None:
         """Read one message; None when the session has no such number."""
@@ -84,13 +115,16 @@ class MessageReader:
         if row is None:
             return None
         first_seq, count, data = row
+        return first_seq, self._unpacked(session, first_seq, count, data)
+
+    def _unpacked(self, session: int, first_seq: int, count: int, data: bytes) -> list[Entry]:
         try:
             entries = self._packer.unpack(data)
         except ChunkError as exc:
             raise self._damaged(session, first_seq, str(exc)) from exc
         if len(entries) != count:
             raise self._damaged(session, first_seq, f"it holds {len(entries)} messages, not {count}")
-        return first_seq, entries
+        return entries
 
     def _messages(
         self, connection: Connection, session: int, seq: int, entries: Sequence[Entry]
@@ -108,18 +142,18 @@ class MessageReader:
     def _message(self, row: "Row[*tuple[int, ...]]", entry: Entry) -> Message:
         (_, seq, at_us, from_client, opcode, role, method, answers, stream, _, deflated, redacted) = row
         codec_id, data = entry
+        kept_wire = None
         if codec_id == RAW:
-            wire = data
-            payload, codec, _ = decode(wire)
+            payload, codec, _ = decode(data)
+            if codec.kind is not CodecKind.IDENTITY:
+                kept_wire = data
         else:
             payload, codec = data, self._codecs[codec_id]
-            wire = payload if codec.kind is CodecKind.IDENTITY else encode(payload, codec)
         return Message(
             seq,
             from_client == 1,
             _OPCODES[opcode],
             at_us,
-            wire,
             payload,
             codec,
             _ROLES[role],
@@ -128,7 +162,14 @@ class MessageReader:
             self._names[stream],
             deflated == 1,
             redacted == 1,
+            kept_wire,
         )
+
+    def _check_end(self, connection: Connection, session: int) -> None:
+        """What ends because it is being removed must not pass for the end of the session."""
+        if connection.execute(_IS_THERE, {"session": session}).one_or_none() is None:
+            what = f"session s{session} was pruned while it was read"
+            raise StoreError(self._database.path, what, "'wiretape sessions' lists what there is")
 
     def _damaged(self, session: int, seq: int, what: str) -> RefusedStoreError:
         path = str(self._database.path)

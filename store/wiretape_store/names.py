@@ -5,6 +5,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, insert, select
 
 from wiretape_protocols import Codec, CodecKind, deflater_fingerprint
+from wiretape_store.locking import lock_names
 from wiretape_store.schema import codec as codec_table
 from wiretape_store.schema import name as name_table
 
@@ -23,7 +24,11 @@ class NameIds(dict[str, int]):
         """Find the name in the table, or put it there."""
         if len(self) >= CACHE_LIMIT:
             self.clear()
-        found = self._connection.scalar(select(name_table.c.id).where(name_table.c.text == text))
+        looking = select(name_table.c.id).where(name_table.c.text == text)
+        found = self._connection.scalar(looking)
+        if found is None:
+            lock_names(self._connection)
+            found = self._connection.scalar(looking)
         if found is None:
             inserting = insert(name_table).returning(name_table.c.id)
             found = self._connection.execute(inserting, {"text": text}).scalar_one()
@@ -44,13 +49,38 @@ class CodecIds(dict[Codec, int]):
             self.clear()
         columns = codec_table.c
         row = {"text": str(codec), "deflater": _deflater_of(codec)}
-        found = self._connection.scalar(
-            select(columns.id).where(columns.text == row["text"], columns.deflater == row["deflater"])
-        )
+        looking = select(columns.id).where(columns.text == row["text"], columns.deflater == row["deflater"])
+        found = self._connection.scalar(looking)
+        if found is None:
+            lock_names(self._connection)
+            found = self._connection.scalar(looking)
         if found is None:
             found = self._connection.execute(insert(codec_table).returning(columns.id), row).scalar_one()
         self[codec] = found
         return self[codec]
+
+
+class Renewal:
+    """
+    Forgets remembered ids when somebody else has written to the store, as a prune may have removed them.
+
+    In PostgreSQL nobody removes any (see `sweeping`), and there is nothing to do.
+    """
+
+    def __init__(self, connection: Connection, *ids: "NameIds | CodecIds") -> None:
+        self._connection = connection
+        self._ids = ids
+        self._version: int | None = None
+
+    def renew(self) -> None:
+        """To be called first in each transaction that uses the ids."""
+        if self._connection.dialect.name != "sqlite":
+            return
+        version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        if version != self._version:
+            self._version = version
+            for ids in self._ids:
+                ids.clear()
 
 
 class Names(dict[int | None, str]):

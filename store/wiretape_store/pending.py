@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wiretape_protocols import IDENTITY, Codec, CodecKind, Decoded, Opcode, Role
+from wiretape_protocols import Codec, Decoded, Opcode, Role
 from wiretape_store.chunks import RAW, Entry
 from wiretape_store.records import End, Event, EventKind, Handshake
 
@@ -49,6 +49,8 @@ class LiveSession:
     """Of what the commits so far have stored."""
     lost: int = 0
     """Messages that were given up since the last commit; it stores how many as a gap."""
+    doubtful: tuple[int, int] = (0, 0)
+    """So many of the messages and events that wait were in a commit of which nobody knows whether it was done."""
 
     def event_rows(self, session_id: int) -> list[dict[str, Any]]:
         """Make the rows of table `event` for the events that wait."""
@@ -87,19 +89,35 @@ class LiveSession:
 
     def give_up(self) -> int:
         """Forget the messages and events that wait, but for how many messages were lost; says how many now."""
-        lost_now = len(self.messages)
+        kept_messages, kept_events = self.doubtful
+        lost_now = len(self.messages) - kept_messages
         at_us = self.latest_at_us()
         self.lost += lost_now
-        self.messages.clear()
-        self.events = []
+        del self.messages[kept_messages:], self.events[kept_events:]
         if self.lost:
             text = f"{self.lost} messages passed unrecorded: the store could not be written"
             self.events.append(Event(self.next_seq - 1, at_us, False, EventKind.GAP, text.encode()))
         return lost_now
 
+    def doubt(self) -> None:
+        """Note that all that waits was in a commit which was done or not."""
+        self.doubtful = len(self.messages), len(self.events)
+        self.lost = 0  # The gap that says so is among the events.
+
+    def resolve(self) -> None:
+        """Drop what was in doubt: it is stored."""
+        messages, events = self.doubtful
+        times = [new.at_us for new in self.messages[:messages]]
+        times += [new.at_us for new in self.events[:events]]
+        self.last_at_us = max(self.last_at_us, *times)
+        self.next_event += events
+        del self.messages[:messages], self.events[:events]
+        self.doubtful = 0, 0
+
     def committed(self) -> None:
         """Drop what waits: it is stored."""
         self.lost = 0
+        self.doubtful = 0, 0
         self.last_at_us = self.latest_at_us()
         self.next_event += len(self.events)
         self.messages.clear()
@@ -130,12 +148,12 @@ def message_rows(session_id: int, messages: Iterable[NewMessage], ids: Mapping[s
 
 
 def entries(messages: Iterable[NewMessage], ids: Mapping[Codec, int]) -> Iterator[tuple[int, Entry]]:
-    """Say what a hot chunk holds of each message: the wire's bytes, or what redaction left."""
+    """Say what a hot chunk holds of each message: the wire's bytes unless packing gives them, or what redaction left."""
     for message in messages:
         codec = message.decoded.codec
         if message.redacted is not None:
             yield message.seq, (ids[codec], message.redacted)
-        elif codec.kind is CodecKind.IDENTITY:
-            yield message.seq, (ids[IDENTITY], message.wire)
+        elif codec.exact:
+            yield message.seq, (ids[codec], message.decoded.payload)
         else:
             yield message.seq, (RAW, message.wire)

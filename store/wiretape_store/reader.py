@@ -5,6 +5,7 @@ Each call sees the store as it is at that moment. `messages` reads chunk by chun
 added in between; it holds no more than one chunk and blocks nobody while its caller takes its time.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -14,14 +15,16 @@ from sqlalchemy import Connection, Select, func, select
 
 from wiretape_store import recording_rows
 from wiretape_store.errors import UnknownRecordingError, UnknownSessionError
+from wiretape_store.locking import announced
 from wiretape_store.message_reader import MessageReader
-from wiretape_store.opening import open_for_reading, path_of
-from wiretape_store.records import Event, EventKind, Message, Recording, Session
+from wiretape_store.opening import open_for_reading
+from wiretape_store.records import Event, EventKind, Message, Recording, Redaction, Session
 from wiretape_store.schema import chunk, event, recording, session, upstream
 from wiretape_store.session_rows import is_without_recorder, session_of, upstream_of
 
 _DIGITS = 18
-"""Of a number that SQLite can hold."""
+_LAST_NUMBER = (1 << 31) - 1
+"""Of a session: what a column of PostgreSQL holds."""
 
 _UPSTREAM = (
     upstream.c.id.label("upstream_id"),
@@ -36,6 +39,7 @@ _SESSIONS = (
         session,
         *_UPSTREAM[2:],
         recording.c.name.label("recording"),
+        recording.c.id.label("recording_id"),
         recording.c.ended_at_us.label("recording_ended_at_us"),
         recording.c.host,
         recording.c.pid,
@@ -43,6 +47,7 @@ _SESSIONS = (
     )
     .join(upstream, upstream.c.id == session.c.upstream_id)
     .join(recording, recording.c.id == upstream.c.recording_id)
+    .where(recording_rows.IS_THERE)
     .order_by(session.c.id)
 )
 
@@ -55,7 +60,7 @@ class StoreReader:
 
     def __init__(self, url: str) -> None:
         """Open the store at `url`, a path or a URL of SQLAlchemy. Raises MissingStoreError."""
-        self._database = open_for_reading(path_of(url))
+        self._database = open_for_reading(url)
         self._messages = MessageReader(self._database)
         try:
             with self._reading() as connection:
@@ -92,8 +97,12 @@ class StoreReader:
                     started_at_us=row.started_at_us,
                     ended_at_us=row.ended_at_us,
                     upstreams=tuple(upstream_of(each) for each in upstreams if each.recording_id == row.id),
+                    pinned=row.pinned == 1,
+                    redaction_rules=tuple(json.loads(row.redaction_rules)),
                 )
-                for row in connection.execute(select(recording).order_by(recording.c.id))
+                for row in connection.execute(
+                    select(recording).where(recording_rows.IS_THERE).order_by(recording.c.id)
+                )
             ]
 
     def recording(self, what: str) -> Recording:
@@ -106,6 +115,15 @@ class StoreReader:
             if found.id == what:
                 return found
         raise UnknownRecordingError(self.path, what, [each.name for each in reversed(recordings)])
+
+    def redaction(self, what: str) -> Redaction:
+        """How secrets were replaced in a recording (name or id) or a session. Raises UnknownRecordingError."""
+        sessions = self.sessions(what)
+        found = self.recording(sessions[0].recording if sessions else what)
+        its_key = select(recording.c.redaction_key).where(recording.c.id == int(found.id[1:]))
+        with self._reading() as connection:
+            key: bytes | None = connection.execute(its_key).scalar_one()
+        return Redaction(self.redaction_key if key is None else bytes(key), found.redaction_rules)
 
     def sessions(self, what: str | None = None) -> list[Session]:
         """
@@ -136,6 +154,15 @@ class StoreReader:
         """The messages of a session in order, from `first_seq` on. Raises UnknownSessionError."""
         self.session(session_id)
         return self._messages.read(self._number(session_id), first_seq)
+
+    def payloads(self, session_id: str, first_seq: int = 0) -> Iterator[bytes]:
+        """
+        The decoded payloads of a session in order, several times as quickly as `messages`.
+
+        Raises UnknownSessionError.
+        """
+        self.session(session_id)
+        return self._messages.payloads(self._number(session_id), first_seq)
 
     def message(self, session_id: str, seq: int) -> Message:
         """One message of a session. Raises UnknownSessionError when the session has no such number."""
@@ -173,15 +200,18 @@ class StoreReader:
     def _sessions(self, query: Select[Any]) -> list[Session]:
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        if any(is_without_recorder(row) for row in rows):
+            alive = announced(connection)
+        if any(is_without_recorder(row, alive) for row in rows):
             # The recorder may have ended them properly after we read and before it was gone.
             with self._reading() as connection:
                 rows = connection.execute(query).all()
-        return [session_of(row) for row in rows]
+        return [session_of(row, alive) for row in rows]
 
     def _number(self, session_id: str) -> int:
         number = session_id.removeprefix("s")
-        if number == session_id or not (number.isascii() and number.isdigit()) or len(number) > _DIGITS:
+        if number == session_id or not (number.isascii() and number.isdigit()):
+            raise UnknownSessionError(self.path, session_id)
+        if len(number) > _DIGITS or int(number) > _LAST_NUMBER:
             raise UnknownSessionError(self.path, session_id)
         return int(number)
 

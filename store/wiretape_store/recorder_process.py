@@ -31,6 +31,11 @@ class RecorderProcess:
         return not (self.born and born) or self.born == born
 
 
+def has_recorder(recording_id: int, process: RecorderProcess, alive: set[int] | None) -> bool:
+    """Tell whether a recorder lives: by what it shows in the database (`alive`), or else by its process."""
+    return process.may_be_alive() if alive is None else recording_id in alive
+
+
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -1,15 +1,32 @@
 """The statements about whole recordings: naming, beginning, ending, and tidying up after the dead."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from wiretape_store.errors import RecordingExistsError
-from wiretape_store.recorder_process import RecorderProcess
+from wiretape_store.locking import announced, lock_recordings, lock_sessions
+from wiretape_store.recorder_process import RecorderProcess, has_recorder
 from wiretape_store.records import EndKind, Recording, Upstream, UpstreamSpec
-from wiretape_store.schema import meta, recording, session, upstream
+from wiretape_store.schema import chunk, event, message, meta, recording, session, upstream
+
+BEING_PRUNED = -1
+"""In place of `pinned`: the recording is being taken apart, and nobody finds it any more."""
+IS_THERE = recording.c.pinned > BEING_PRUNED
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a recording knows of its secrets and of where it came from."""
+
+    redaction_rules: tuple[str, ...] = ()
+    redaction_key: bytes | None = None
+    """None: the store's own."""
+    origin: str | None = None
 
 
 def redaction_key(connection: Connection) -> bytes:
@@ -19,6 +36,7 @@ def redaction_key(connection: Connection) -> bytes:
 
 def free_name(connection: Connection, path: str, asked: str | None, now_us: int) -> str:
     """Say what a new recording is called. Raises RecordingExistsError for a name that is taken."""
+    lock_recordings(connection)
     if asked is not None:
         if _is_taken(connection, asked):
             raise RecordingExistsError(path, asked)
@@ -35,6 +53,7 @@ def insert_recording(
     started_at_us: int,
     process: RecorderProcess,
     upstreams: Sequence[UpstreamSpec],
+    about: About,
 ) -> Recording:
     """Insert a recording and its upstreams."""
     begun = {
@@ -43,6 +62,9 @@ def insert_recording(
         "host": process.host,
         "pid": process.pid,
         "born": process.born,
+        "redaction_rules": json.dumps(about.redaction_rules, ensure_ascii=False),
+        "redaction_key": about.redaction_key,
+        "origin": about.origin,
     }
     recording_id = connection.execute(insert(recording).returning(recording.c.id), begun).scalar_one()
     inserted = []
@@ -51,7 +73,8 @@ def insert_recording(
         row = {"recording_id": recording_id, **columns}
         upstream_id = connection.execute(insert(upstream).returning(upstream.c.id), row).scalar_one()
         inserted.append(Upstream(id=upstream_id, **columns))
-    return Recording(f"r{recording_id}", name, started_at_us, None, tuple(inserted))
+    rules = about.redaction_rules
+    return Recording(f"r{recording_id}", name, started_at_us, None, tuple(inserted), redaction_rules=rules)
 
 
 def end_recording(connection: Connection, recording_id: str, ended_at_us: int) -> None:
@@ -60,20 +83,45 @@ def end_recording(connection: Connection, recording_id: str, ended_at_us: int) -
     connection.execute(ended, {"ended_at_us": ended_at_us})
 
 
+def delete_recording(connection: Connection, recording_id: str) -> list[int]:
+    """Delete a recording, given as `r3`, and all that refers to it; returns the ids of its sessions."""
+    is_it = upstream.c.recording_id == int(recording_id.removeprefix("r"))
+    upstreams = select(upstream.c.id).where(is_it)
+    sessions = select(session.c.id).where(session.c.upstream_id.in_(upstreams))
+    deleted = list(connection.scalars(sessions.order_by(session.c.id)))
+    lock_sessions(connection, deleted)
+    for table in (message, chunk, event):
+        connection.execute(delete(table).where(table.c.session_id.in_(sessions)))
+    connection.execute(delete(session).where(session.c.upstream_id.in_(upstreams)))
+    connection.execute(delete(upstream).where(is_it))
+    connection.execute(delete(recording).where(recording.c.id == int(recording_id.removeprefix("r"))))
+    return deleted
+
+
 def mark_interrupted(connection: Connection) -> None:
     """End the sessions whose recorder can no longer do it; their last sign of life was their end."""
+    lock_recordings(connection)
+    alive = announced(connection)
     still_open = (
-        select(session.c.id, recording.c.ended_at_us, recording.c.host, recording.c.pid, recording.c.born)
+        select(
+            session.c.id,
+            recording.c.id,
+            recording.c.ended_at_us,
+            recording.c.host,
+            recording.c.pid,
+            recording.c.born,
+        )
         .join(upstream, upstream.c.id == session.c.upstream_id)
         .join(recording, recording.c.id == upstream.c.recording_id)
         .where(session.c.end_kind.is_(None))
+        .order_by(session.c.id)
     )
-    for session_id, ended_at_us, *process in connection.execute(still_open).all():
-        if ended_at_us is None and RecorderProcess(*process).may_be_alive():
+    for session_id, recording_id, ended_at_us, *process in connection.execute(still_open).all():
+        if ended_at_us is None and has_recorder(recording_id, RecorderProcess(*process), alive):
             continue
         connection.execute(
             update(session)
-            .where(session.c.id == session_id)
+            .where(session.c.id == session_id, session.c.end_kind.is_(None))
             .values(
                 end_kind=EndKind.INTERRUPTED.value, ended_at_us=session.c.started_at_us + session.c.last_at_us
             )

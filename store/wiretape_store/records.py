@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wiretape_protocols import Codec, Opcode, Role
+from wiretape_protocols import Codec, CodecKind, Opcode, Role, encode
 
 Headers = tuple[tuple[str, str], ...]
 """Header fields in the order of the wire, names as they were spelled."""
@@ -73,6 +73,20 @@ class Recording:
     started_at_us: int
     ended_at_us: int | None
     upstreams: tuple[Upstream, ...]
+    pinned: bool = False
+    """Pruning leaves it alone."""
+    redaction_rules: tuple[str, ...] = ()
+    """The rules by which the user added to the adapters' secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """How the secrets of a recording became tokens."""
+
+    key: bytes
+    """What the tokens were made with; empty where nobody knows."""
+    rules: tuple[str, ...]
+    """The rules by which the user added to the adapters' secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +136,6 @@ class Message:
     opcode: Opcode
     at_us: int
     """Microseconds since the session's start."""
-    wire: bytes
-    """The exact bytes, after the WebSocket framing and permessage-deflate are undone."""
     payload: bytes
     """The decoded bytes: what `codec` unpacks `wire` to."""
     codec: Codec
@@ -135,6 +147,15 @@ class Message:
     """It crossed the wire under permessage-deflate (RFC 7692)."""
     redacted: bool = False
     """A secret was replaced by a token: `wire` is packed anew from `payload`."""
+    kept_wire: bytes | None = None
+    """The exact bytes, where they are not known to be what `codec` packs `payload` to."""
+
+    @property
+    def wire(self) -> bytes:
+        """The exact bytes, after the WebSocket framing and permessage-deflate are undone."""
+        if self.kept_wire is not None:
+            return self.kept_wire
+        return self.payload if self.codec.kind is CodecKind.IDENTITY else encode(self.payload, self.codec)
 
 
 class EventKind(StrEnum):

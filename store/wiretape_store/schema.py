@@ -1,9 +1,11 @@
 """
 The tables of a store and the numbers that mark a file as one; not how they are read or written.
 
-Version 1 is the first. Whoever changes a table raises SCHEMA_VERSION and keeps a store of the old
-version beside the tests.
+Whoever changes a table raises SCHEMA_VERSION, writes the step to it in `migrations`, and keeps a
+store of the old version beside the tests.
 """
+
+import re
 
 from sqlalchemy import (
     BigInteger,
@@ -14,31 +16,40 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     TypeDecorator,
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
-"""Kept in SQLite's `user_version`."""
+SCHEMA_VERSION = 2
+"""Kept in SQLite's `user_version`; in PostgreSQL in table meta."""
 APPLICATION_ID = 0x77746170
 """`wtap`, kept in SQLite's `application_id`, where file(1) finds it."""
+
+
+# What text in PostgreSQL cannot hold, and the character that it is spelled with.
+_UNTELLABLE = re.compile("[\x00\x1a\ud800-\udfff]")
+_TOLD = re.compile("\x1a([0-9a-f]{4})")
 
 
 class AnyText(TypeDecorator[str]):
     r"""
     Text as a peer may send it, lone surrogates included.
 
-    A JSON string may spell `"\ud800"`, which no UTF-8 text can hold; such a value is stored as a
-    blob, everything else as text that plain SQL can search.
+    A JSON string may spell `"\ud800"`, which no UTF-8 text can hold. SQLite stores such a value as a
+    blob, everything else as text that plain SQL can search. PostgreSQL has a type for each column and
+    knows no NUL besides: there what it cannot hold is spelled as U+001A and four hexadecimal digits.
     """
 
     impl = String
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | bytes | None:
-        """Give UTF-8 to the database as it is, and anything beyond it as bytes."""
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | bytes | None:
+        """Give UTF-8 to the database as it is, and anything beyond it in its own way."""
+        if value is not None and dialect.name == "postgresql":
+            return _UNTELLABLE.sub(lambda found: f"\x1a{ord(found[0]):04x}", value)
         if value is None or value.isascii():
             return value
         data = value.encode("utf-8", "surrogatepass")
@@ -48,17 +59,27 @@ class AnyText(TypeDecorator[str]):
             return data
         return value
 
-    def process_result_value(self, value: str | bytes | None, _dialect: Dialect) -> str | None:
+    def process_result_value(self, value: str | bytes | None, dialect: Dialect) -> str | None:
         """Undo `process_bind_param`."""
+        if isinstance(value, str) and dialect.name == "postgresql":
+            return _TOLD.sub(lambda found: chr(int(found[1], 16)), value)
         return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
 
+
+_SMALL = Integer().with_variant(SmallInteger(), "postgresql")
+"""Of a column with a few values and a row for every message; SQLite takes what a number needs anyway."""
 
 metadata = MetaData()
 
 meta = Table(
     "meta",
     metadata,
-    Column("key", String, primary_key=True, comment="What the value is; so far `redaction_key` alone."),
+    Column(
+        "key",
+        String,
+        primary_key=True,
+        comment="What the value is: `redaction_key`, `store_id`, or in PostgreSQL `schema_version`.",
+    ),
     Column("value", LargeBinary, nullable=False, comment="The value."),
     comment="Facts about the store as a whole.",
 )
@@ -80,6 +101,30 @@ recording = Table(
         nullable=False,
         comment="When that process started, as its machine counts, to tell it from a later one with "
         "the same number; empty where the machine does not say.",
+    ),
+    Column(
+        "pinned",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="1 if pruning must leave it alone, -1 once pruning has begun to remove it.",
+    ),
+    Column(
+        "origin",
+        String,
+        comment="Where it was copied from, as `store_id/r3`; NULL if it was recorded or imported here.",
+    ),
+    Column(
+        "redaction_key",
+        LargeBinary,
+        comment="What its tokens were made with; NULL for the store's own key, empty where nobody knows.",
+    ),
+    Column(
+        "redaction_rules",
+        AnyText,
+        nullable=False,
+        server_default="[]",
+        comment="JSON array of the rules by which the user added to the adapters' secrets.",
     ),
     comment="One run of the recorder: a named set of sessions.",
 )
@@ -187,11 +232,11 @@ message = Table(
         "seq", Integer, primary_key=True, comment="Counts both sides' messages, from 0, in the wire's order."
     ),
     Column("at_us", BigInteger, nullable=False, comment="Microseconds since the session's start."),
-    Column("from_client", Integer, nullable=False, comment="1 from the client, 0 from the upstream."),
-    Column("opcode", Integer, nullable=False, comment="1 text, 2 binary (RFC 6455)."),
+    Column("from_client", _SMALL, nullable=False, comment="1 from the client, 0 from the upstream."),
+    Column("opcode", _SMALL, nullable=False, comment="1 text, 2 binary (RFC 6455)."),
     Column(
         "role",
-        Integer,
+        _SMALL,
         nullable=False,
         comment="1 call, 2 subscribe, 3 unsubscribe, 4 auth, 5 background, 6 notice, 7 opaque, 8 answer, 9 push.",
     ),
@@ -200,9 +245,9 @@ message = Table(
     Column("stream_id", ForeignKey("name.id"), comment="The stream that a push belongs to; NULL for none."),
     Column("wire_bytes", Integer, nullable=False, comment="Its length on the wire, before any redaction."),
     Column(
-        "deflated", Integer, nullable=False, comment="1 if it crossed under permessage-deflate (RFC 7692)."
+        "deflated", _SMALL, nullable=False, comment="1 if it crossed under permessage-deflate (RFC 7692)."
     ),
-    Column("redacted", Integer, nullable=False, comment="1 if a secret in it was replaced by a token."),
+    Column("redacted", _SMALL, nullable=False, comment="1 if a secret in it was replaced by a token."),
     comment="One WebSocket message; its bytes are in the chunk of its session that covers its seq.",
     sqlite_with_rowid=False,
 )
@@ -217,14 +262,15 @@ chunk = Table(
         "settled",
         Integer,
         nullable=False,
-        comment="0 while it holds the bytes of one commit, 1 once it is packed for good.",
+        comment="0 while it holds the bytes of one commit, 1 once it is packed for good, 2 once compacted.",
     ),
     Column(
         "data",
         LargeBinary,
         nullable=False,
         comment="A zstd frame over little-endian 32-bit numbers, the count, each message's codec id "
-        "(0: bytes as they were on the wire) and each one's length, then the messages' bytes.",
+        "(0: bytes as they were on the wire) and each one's length, then the messages' bytes; compacted "
+        "ones as `grouped_chunks.lay_out` says.",
     ),
     comment="The bytes of consecutive messages of one session.",
 )

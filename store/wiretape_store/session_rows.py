@@ -8,6 +8,9 @@ from sqlalchemy import Row
 from wiretape_store.recorder_process import RecorderProcess
 from wiretape_store.records import End, EndKind, Handshake, Headers, Session, Upstream
 
+COUNTED = ("messages_from_client", "messages_from_upstream", "exchanges", "pushes", "wire_bytes")
+"""The columns that count what a session holds."""
+
 
 def handshake_values(handshake: Handshake) -> dict[str, Any]:
     """Make the values of the columns that describe the handshake."""
@@ -36,18 +39,24 @@ def upstream_of(row: "Row[*tuple[Any, ...]]") -> Upstream:
     return Upstream(row.upstream_id, row.name, row.protocol, row.url, row.listen)
 
 
-def is_without_recorder(row: "Row[*tuple[Any, ...]]") -> bool:
-    """Tell whether a session has no end on record and nobody is left to write one."""
+def is_without_recorder(row: "Row[*tuple[Any, ...]]", alive: set[int] | None = None) -> bool:
+    """
+    Tell whether a session has no end on record and nobody is left to write one.
+
+    `alive` is what `locking.announced` tells.
+    """
     if row.end_kind is not None:
         return False
     if row.recording_ended_at_us is not None:
         return True
-    return not RecorderProcess(row.host, row.pid, row.born).may_be_alive()
+    if alive is None:
+        return not RecorderProcess(row.host, row.pid, row.born).may_be_alive()
+    return row.recording_id not in alive
 
 
-def session_of(row: "Row[*tuple[Any, ...]]") -> Session:
+def session_of(row: "Row[*tuple[Any, ...]]", alive: set[int] | None = None) -> Session:
     """Read a row of session, joined to its upstream and its recording."""
-    interrupted = is_without_recorder(row)
+    interrupted = is_without_recorder(row, alive)
     return Session(
         id=f"s{row.id}",
         recording=row.recording,

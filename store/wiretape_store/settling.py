@@ -7,21 +7,33 @@ same, and a recorder that died leaves its unsettled chunks to the next one.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select
 
 from wiretape_protocols import Prover, decode
+from wiretape_store.bulk import insert_rows
 from wiretape_store.chunks import MAX_BYTES, MAX_MESSAGES, RAW, ChunkError, Entry, Packer, runs
-from wiretape_store.names import CodecIds
-from wiretape_store.opening import Database
+from wiretape_store.database import Database
+from wiretape_store.locking import lock_sessions
+from wiretape_store.names import CodecIds, Renewal
 from wiretape_store.schema import chunk, session
 
 STEP_MESSAGES = 1024
 STEP_BYTES = 1024 * 1024
 """One step takes about this much: some 15 ms of work, so that new messages never wait long."""
 
-CHUNK_INSERT = str(insert(chunk).compile(dialect=sqlite.dialect(paramstyle="qmark")))
+_HOT = chunk.c.settled == literal_column("0")
+"""As the index on hot chunks says it: with a parameter there, a database cannot know that it will do."""
+
+
+class KeepWire(StrEnum):
+    """What becomes of a packed message whose bytes packing its payload anew does not give."""
+
+    NEEDED = "needed"
+    """Its bytes are kept as they were on the wire."""
+    NEVER = "never"
+    """Its payload is kept and they are given up: other bytes come back, which unpack to the same."""
 
 
 @dataclass(slots=True)
@@ -40,11 +52,20 @@ class _Backlog:
 class Settler:
     """Keeps count of what is not settled yet, and settles it step by step."""
 
-    def __init__(self, database: Database, packer: Packer, codec_ids: CodecIds) -> None:
-        """Work on `database`; the codec ids are shared with the writer."""
+    def __init__(
+        self,
+        database: Database,
+        packer: Packer,
+        codec_ids: CodecIds,
+        renewal: Renewal,
+        keep_wire: KeepWire = KeepWire.NEEDED,
+    ) -> None:
+        """Work on `database`; the codec ids and their renewal are shared with the writer."""
         self._database = database
         self._packer = packer
         self._codec_ids = codec_ids
+        self._renewal = renewal
+        self._keep_wire = keep_wire
         self._prover = Prover()
         self._backlogs: dict[int, _Backlog] = {}
         self._due: dict[int, None] = {}
@@ -60,7 +81,7 @@ class Settler:
         left = (
             select(chunk.c.session_id, func.sum(chunk.c.count), func.sum(func.length(chunk.c.data)))
             .join(session, session.c.id == chunk.c.session_id)
-            .where(chunk.c.settled == 0, session.c.end_kind.is_not(None))
+            .where(_HOT, session.c.end_kind.is_not(None))
             .group_by(chunk.c.session_id)
             .order_by(chunk.c.session_id)
         )
@@ -91,12 +112,14 @@ class Settler:
             if not isinstance(exc, ChunkError):
                 raise
             # The damage stays for the reader to report; nothing is gained by trying again.
-            self._forget(session_id)
+            self.forget(session_id)
             return
         self._sort(session_id, backlog)
 
     def _replace(self, connection: Connection, session_id: int, backlog: _Backlog) -> None:
         """Replace hot chunks by settled ones, and take them off the backlog."""
+        self._renewal.renew()
+        lock_sessions(connection, [session_id])  # Another writer may be at the same, once it has ended.
         hot, is_all = self._read(connection, session_id)
         chunks = list(runs((seq, self._proven(entry)) for seq, entry in hot))
         left = _Backlog()
@@ -112,9 +135,9 @@ class Settler:
             rows.append((session_id, first_seq, len(entries), int(settled), data))
         if rows:
             covered = chunk.c.first_seq.between(hot[0][0], hot[-1][0])
-            is_hot = (chunk.c.session_id == session_id) & (chunk.c.settled == 0)
+            is_hot = (chunk.c.session_id == session_id) & (_HOT)
             connection.execute(delete(chunk).where(is_hot, covered))
-            connection.exec_driver_sql(CHUNK_INSERT, rows)
+            insert_rows(connection, chunk, rows)
         # What has been read is what counts: another writer may have settled some of an ended session.
         more = _Backlog() if is_all else backlog
         taken = sum(len(data) for _, (_, data) in hot)
@@ -124,7 +147,7 @@ class Settler:
     def _read(self, connection: Connection, session_id: int) -> tuple[list[tuple[int, Entry]], bool]:
         """Read hot messages, enough for one step; say whether those were all."""
         columns = (chunk.c.first_seq, chunk.c.data)
-        hot = select(*columns).where(chunk.c.session_id == bindparam("id"), chunk.c.settled == 0)
+        hot = select(*columns).where(chunk.c.session_id == bindparam("id"), _HOT)
         messages: list[tuple[int, Entry]] = []
         size = 0
         with connection.execute(hot.order_by(chunk.c.first_seq), {"id": session_id}) as result:
@@ -142,7 +165,9 @@ class Settler:
             return entry
         decoded = decode(wire)
         codec = self._prover.prove(wire, decoded)
-        return (self._codec_ids[codec], decoded.payload) if codec.exact else entry
+        if codec.exact or self._keep_wire is KeepWire.NEVER:
+            return self._codec_ids[codec], decoded.payload
+        return entry
 
     def _sort(self, session_id: int, backlog: _Backlog) -> None:
         if backlog.is_due():
@@ -150,8 +175,9 @@ class Settler:
             return
         self._due.pop(session_id, None)
         if backlog.ended:
-            self._forget(session_id)
+            self.forget(session_id)
 
-    def _forget(self, session_id: int) -> None:
+    def forget(self, session_id: int) -> None:
+        """Leave a session alone: it is settled, damaged or deleted."""
         self._due.pop(session_id, None)
         self._backlogs.pop(session_id, None)

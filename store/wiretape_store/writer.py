@@ -10,31 +10,34 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
-from sqlalchemy.dialects import sqlite
 
 from wiretape_store import pending, recording_rows
+from wiretape_store.bulk import insert_rows
 from wiretape_store.chunks import Packer, runs
-from wiretape_store.names import CodecIds, NameIds
-from wiretape_store.opening import Synchronous, open_for_writing, path_of
+from wiretape_store.database import Synchronous
+from wiretape_store.doubts import forget_sessions, is_stored
+from wiretape_store.errors import RefusedStoreError, StoreError, UncertainCommitError
+from wiretape_store.locking import lock_sessions
+from wiretape_store.names import CodecIds, NameIds, Renewal
+from wiretape_store.opening import open_for_writing
 from wiretape_store.pending import LiveSession, NewMessage
 from wiretape_store.recorder_process import RecorderProcess
 from wiretape_store.records import End, EndKind, Event, Handshake, Recording, UpstreamSpec
-from wiretape_store.schema import event, message, session
-from wiretape_store.session_rows import end_values, handshake_values
-from wiretape_store.settling import CHUNK_INSERT, Settler
+from wiretape_store.schema import chunk, event, message, session
+from wiretape_store.session_rows import COUNTED, end_values, handshake_values
+from wiretape_store.settling import KeepWire, Settler
 
-COMMIT_INTERVAL_US = 50_000
+COMMIT_INTERVAL_US = 25_000
+"""So long after the first message that waits a commit begins: half of the 50 ms within which it is to be done."""
 BUSY_MESSAGES = 1000
 """A commit of more messages than this says that the writer is busy; settling can wait."""
 WAITING_BYTES = 32 * 1024 * 1024
 """A commit is due at once when so many bytes wait, packed and unpacked counted."""
-BACKLOG_BYTES = 512 * 1024 * 1024
+BACKLOG_BYTES = 4 * 1024 * 1024 * 1024
 """It cannot wait any longer when so much is unsettled: that much the file may be larger than it will be."""
 CLOSING_US = 30_000_000
 """How long closing may settle; what is left then is as safe, and the next writer goes on with it."""
 
-_MESSAGE_INSERT = str(insert(message).compile(dialect=sqlite.dialect(paramstyle="qmark")))
-_COUNTED = ("messages_from_client", "messages_from_upstream", "exchanges", "pushes", "wire_bytes")
 _SESSION = session.c.id == bindparam("session")
 
 
@@ -43,7 +46,8 @@ class StoreWriter:
     Writes to one store, in one thread at a time. Several writers may share a store.
 
     After a StoreError from a commit nothing of it is stored and everything still waits: the next
-    commit tries again, `discard` gives up on the messages, `abandon` on the store.
+    commit tries again, `discard` gives up on the messages, `abandon` on the store. Where the connection
+    was lost in the middle of it, so that nobody knows, the next commit finds out first.
     """
 
     redaction_key: bytes
@@ -57,27 +61,32 @@ class StoreWriter:
         commit_interval_us: int = COMMIT_INTERVAL_US,
         synchronous: str = Synchronous.FULL,
         process: RecorderProcess | None = None,
+        keep_wire: KeepWire = KeepWire.NEEDED,
     ) -> None:
         """
         Open the store at `url`, a path or a URL of SQLAlchemy, or create it there.
 
         `clock_us` tells microseconds since 1970, UTC. `process` is who records, this process unless
-        said otherwise. Sessions that a dead recorder left open are marked as interrupted.
+        said otherwise. `keep_wire` counts when messages are settled. Sessions that a dead recorder left
+        open are marked as interrupted.
         """
         self._clock_us = clock_us
         self._commit_interval_us = commit_interval_us
         self._process = process or RecorderProcess.current()
-        self._database = open_for_writing(path_of(url), synchronous)
+        self._database = open_for_writing(url, synchronous)
         self._packer = Packer()
         self._name_ids = NameIds(self._database.connection)
         self._codec_ids = CodecIds(self._database.connection)
-        self._settler = Settler(self._database, self._packer, self._codec_ids)
+        self._renewal = Renewal(self._database.connection, self._name_ids, self._codec_ids)
+        self._settler = Settler(self._database, self._packer, self._codec_ids, self._renewal, keep_wire)
         self._live: dict[int, LiveSession] = {}
         self._waiting: dict[int, LiveSession] = {}
         """Those of `_live` that the next commit has something to store of."""
         self._waiting_bytes = 0
         self._due_at_us: int | None = None
         self._open_recordings: list[str] = []
+        self._unsure: dict[int, int] = {}
+        """Sessions whose beginning failed and may be stored all the same, with their upstreams."""
         try:
             with self._database.transaction("opening", writes=True) as connection:
                 self.redaction_key = recording_rows.redaction_key(connection)
@@ -105,24 +114,49 @@ class StoreWriter:
         """When what waits is due to be stored; None when nothing waits."""
         return self._due_at_us
 
-    def begin_recording(self, name: str | None, upstreams: Sequence[UpstreamSpec]) -> Recording:
+    def begin_recording(
+        self,
+        name: str | None,
+        upstreams: Sequence[UpstreamSpec],
+        *,
+        started_at_us: int | None = None,
+        redaction_rules: Sequence[str] = (),
+        redaction_key: bytes | None = None,
+        origin: str | None = None,
+    ) -> Recording:
         """
         Begin a recording, durable at once; without a name it is named after the time.
 
-        Raises RecordingExistsError for a name that is taken.
+        `started_at_us` is given for one that happened before, `redaction_key` for one whose tokens
+        were not made here (empty: nobody knows with what), `origin` for a copy. Raises
+        RecordingExistsError for a name that is taken.
         """
-        now_us = self._clock_us()
+        at_us = self._clock_us() if started_at_us is None else started_at_us
+        about = recording_rows.About(tuple(redaction_rules), redaction_key, origin)
         with self._database.transaction("beginning a recording", writes=True) as connection:
-            free = recording_rows.free_name(connection, self.path, name, now_us)
-            begun = recording_rows.insert_recording(connection, free, now_us, self._process, upstreams)
+            free = recording_rows.free_name(connection, self.path, name, at_us)
+            begun = recording_rows.insert_recording(connection, free, at_us, self._process, upstreams, about)
+            if self._process == RecorderProcess.current():
+                self._database.announce(int(begun.id.removeprefix("r")))
         self._open_recordings.append(begun.id)
         return begun
 
-    def end_recording(self, recording_id: str) -> None:
+    def end_recording(self, recording_id: str, ended_at_us: int | None = None) -> None:
         """Commit, and mark a recording as ended. Sessions of it without an end are interrupted."""
         self.commit()
+        at_us = self._clock_us() if ended_at_us is None else ended_at_us
         with self._database.transaction("ending a recording", writes=True) as connection:
-            recording_rows.end_recording(connection, recording_id, self._clock_us())
+            recording_rows.end_recording(connection, recording_id, at_us)
+        self._open_recordings.remove(recording_id)
+
+    def drop_recording(self, recording_id: str) -> None:
+        """Take back a recording that was begun here, with all that belongs to it."""
+        self._waiting, self._waiting_bytes, self._due_at_us = {}, 0, None
+        with self._database.transaction("dropping a recording", writes=True) as connection:
+            dropped = recording_rows.delete_recording(connection, recording_id)
+        for session_id in dropped:
+            self._live.pop(session_id, None)
+            self._settler.forget(session_id)
         self._open_recordings.remove(recording_id)
 
     def begin_session(self, upstream_id: int, started_at_us: int, handshake: Handshake) -> int:
@@ -133,11 +167,18 @@ class StoreWriter:
             "started_at_us": started_at_us,
             "last_at_us": 0,
             **handshake_values(handshake),
-            **dict.fromkeys(_COUNTED, 0),
+            **dict.fromkeys(COUNTED, 0),
         }
-        with self._database.transaction("beginning a session", writes=True) as connection:
-            values["number"] = connection.scalar(taken)
-            session_id: int = connection.execute(insert(session).returning(session.c.id), values).scalar_one()
+        session_id: int = 0
+        try:
+            with self._database.transaction("beginning a session", writes=True) as connection:
+                self._forget_unsure(connection)
+                values["number"] = connection.scalar(taken)
+                session_id = connection.execute(insert(session).returning(session.c.id), values).scalar_one()
+        except UncertainCommitError:
+            self._unsure[session_id] = upstream_id
+            raise
+        self._unsure.clear()
         self._live[session_id] = LiveSession()
         return session_id
 
@@ -181,10 +222,16 @@ class StoreWriter:
         self._due_at_us = self._clock_us() + self._commit_interval_us
         try:
             with self._database.transaction("storing messages", writes=True) as connection:
+                self._forget_unsure(connection)
+                self._resolve_doubts(connection, waiting)
                 sizes = self._store(connection, waiting)
-        except BaseException:
+        except BaseException as exc:
             self._forget_ids()
+            if isinstance(exc, UncertainCommitError):
+                for live in waiting.values():
+                    live.doubt()
             raise
+        self._unsure.clear()
         self._waiting, self._waiting_bytes, self._due_at_us = {}, 0, None
         written = 0
         for session_id, live in waiting.items():
@@ -201,9 +248,15 @@ class StoreWriter:
         Use a pause: pack some of what is stored for good. False when there is nothing worth it.
 
         Takes some 15 ms; to be called when no message waits. Without it the store is as complete,
-        and settling catches up when the backlog is full and at the end.
+        and settling catches up when the backlog is full and at the end. Where the store cannot be
+        written now, all stays as it is: the next commit will say so. Raises RefusedStoreError.
         """
-        return self._settler.step()
+        try:
+            return self._settler.step()
+        except RefusedStoreError:
+            raise
+        except StoreError:
+            return False
 
     def discard(self) -> int:
         """
@@ -248,8 +301,23 @@ class StoreWriter:
             self._due_at_us = self._clock_us() + self._commit_interval_us
         return live
 
+    def _resolve_doubts(self, connection: Connection, waiting: dict[int, LiveSession]) -> None:
+        lock_sessions(connection, waiting)
+        for session_id, live in waiting.items():
+            if any(live.doubtful) and is_stored(connection, session_id, live):
+                stored = live.messages[: live.doubtful[0]]
+                size = sum(len(new.wire) for new in stored)
+                self._settler.note(session_id, len(stored), size, ended=False)
+                live.resolve()
+
+    def _forget_unsure(self, connection: Connection) -> None:
+        gone = {key: upstream_id for key, upstream_id in self._unsure.items() if key not in self._live}
+        if gone:
+            forget_sessions(connection, gone.keys(), gone.values())
+
     def _store(self, connection: Connection, waiting: dict[int, LiveSession]) -> dict[int, int]:
         """Write all that waits, each table in one go; return how many bytes of each session are hot."""
+        self._renewal.renew()
         messages: list[pending.Row] = []
         chunks: list[tuple[int, int, int, int, bytes]] = []
         sizes: dict[int, int] = {}
@@ -261,9 +329,8 @@ class StoreWriter:
                 data = self._packer.pack(entries, settled=False)
                 chunks.append((session_id, first_seq, len(entries), 0, data))
             sizes[session_id] = size
-        if messages:
-            connection.exec_driver_sql(_MESSAGE_INSERT, messages)
-            connection.exec_driver_sql(CHUNK_INSERT, chunks)
+        insert_rows(connection, message, messages)
+        insert_rows(connection, chunk, chunks)
         self._store_sessions(connection, waiting)
         return sizes
 
@@ -271,7 +338,7 @@ class StoreWriter:
         events = [row for session_id, live in waiting.items() for row in live.event_rows(session_id)]
         if events:
             connection.execute(insert(event), events)
-        counted = {column: session.c[column] + bindparam(f"more_{column}") for column in _COUNTED}
+        counted = {column: session.c[column] + bindparam(f"more_{column}") for column in COUNTED}
         changed = update(session).where(_SESSION).values(last_at_us=bindparam("last"), **counted)
         connection.execute(changed, [live.counter_row(session_id) for session_id, live in waiting.items()])
         for session_id, live in waiting.items():
@@ -285,9 +352,9 @@ class StoreWriter:
 
     def _settle_after(self, written: int) -> None:
         if written <= BUSY_MESSAGES:
-            self._settler.step()
+            self.settle()
             return
-        while self._settler.backlog_bytes > BACKLOG_BYTES and self._settler.step():
+        while self._settler.backlog_bytes > BACKLOG_BYTES and self.settle():
             pass
 
     def _forget_ids(self) -> None:

@@ -52,3 +52,13 @@ def test_the_ready_file_is_whole_and_alone(tmp_path: Path) -> None:
         }
         assert list(tmp_path.iterdir()) == [ready]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ready_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ready.json"
+
+    with ready_file(str(path)):
+        tell_ready(str(path), "demo", [At("a", "json", "ws://127.0.0.1:1")])
+        mode = path.stat().st_mode & 0o777
+
+    assert mode == 0o600

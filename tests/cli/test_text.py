@@ -13,7 +13,6 @@ def a_message(payload: bytes) -> Message:
         from_client=False,
         opcode=Opcode.BINARY,
         at_us=1_500_000,
-        wire=payload,
         payload=payload,
         codec=IDENTITY,
         role=Role.ANSWER,

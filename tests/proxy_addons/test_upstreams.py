@@ -41,6 +41,10 @@ def test_an_upstream_is_a_name_a_protocol_and_a_url(text: str, target: Target) -
         pytest.param("hotbit=ws://x:99999", "cannot be read", id="port"),
         pytest.param("hotbit=ws://[::1", "cannot be read", id="broken-ipv6"),
         pytest.param("hotbit=ws://me:secret@x", "user name", id="userinfo"),
+        pytest.param("hotbit=http://me:secret@x", "is not a WebSocket URL", id="http-with-userinfo"),
+        pytest.param("hotbit=ws://me:secret/x@y", "cannot be read", id="password-taken-for-a-port"),
+        pytest.param("ws://me:secret@x", "write NAME=URL", id="userinfo-alone"),
+        pytest.param("ws://x?a=secret", "write NAME=URL", id="url-alone"),
         pytest.param("x:nosuch=ws://x", "no protocol is called 'nosuch'", id="unknown-protocol"),
     ],
 )

@@ -149,14 +149,12 @@ def messages(
         elif verb in ("answer", "beaten"):
             answers = next(number for name, number in unanswered if name == identity)
             unanswered.remove((identity, answers))
-        packed = payload if from_client else encode(payload, codec)
         made.append(
             Message(
                 seq=seq,
                 from_client=from_client,
                 opcode=Opcode.TEXT if from_client else opcode,
                 at_us=(seq + 1) * STEP_US,
-                wire=packed,
                 payload=payload,
                 codec=IDENTITY if from_client else codec,
                 role=Role.OPAQUE,
@@ -164,6 +162,7 @@ def messages(
                 answers=answers,
                 stream="",
                 deflated=deflated,
+                kept_wire=None if from_client or codec.exact else encode(payload, codec),
             )
         )
     return made
@@ -186,7 +185,7 @@ def a_recording(*sessions: tuple[Session, list[Message]]) -> ReplayedRecording:
                 upstream=group[0][0].upstream,
                 protocol=TINY,
                 sessions=tuple(session for session, _ in group),
-                redact=lambda payload: payload.replace(b"hunter2", b"wt-token"),
+                redaction=lambda *_: lambda payload, _: payload.replace(b"hunter2", b"wt-token"),
                 messages=recorded_by_id.__getitem__,
             )
         )

@@ -43,7 +43,7 @@ class CountingProtocol(type(TINY)):  # type: ignore[misc]
         return self.started[-1]
 
 
-def unredacted(payload: bytes) -> bytes:
+def unredacted(payload: bytes, _: Opcode) -> bytes:
     return payload
 
 
@@ -98,7 +98,7 @@ def test_only_a_client_that_left_the_recording_is_parsed(said: list[str], parsed
 
 def test_secrets_are_replaced_before_anything_is_compared() -> None:
     script = a_script("> call 1 wt-token", "> call 2 wt-token")
-    reader = ClientReader(script, TINY, lambda payload: payload.replace(b"hunter2", b"wt-token"))
+    reader = ClientReader(script, TINY, lambda payload, _: payload.replace(b"hunter2", b"wt-token"))
     request, payload = reader.read(b"call 5 hunter2", Opcode.TEXT)
     assert (request.id_text, payload) == (b"5", b"call 5 wt-token")
     request, payload = reader.read(b"call 5 and hunter2", Opcode.TEXT)

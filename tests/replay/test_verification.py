@@ -17,7 +17,7 @@ from wiretape_replay.verification import (
     verify,
     verify_recording,
 )
-from wiretape_store.records import End, EndKind, Message, Session
+from wiretape_store.records import End, EndKind, Message, Redaction, Session
 
 LINES = ("< push hi", "> call 1 x", "< answer 1 y", "< push z")
 RIGHT = ("push hi", "answer 1 y", "push z")
@@ -167,11 +167,12 @@ def test_an_end_that_differs_is_named(session: Session, came: Played, told: str)
 class ChangingReader:
     """A store whose messages are others from the second reading of a session on: those that replay reads."""
 
-    redaction_key = b"k" * 32
-
     def __init__(self, session: Session, *readings: list[Message]) -> None:
         self._session = session
         self._readings = list(readings)
+
+    def redaction(self, what: str) -> Redaction:
+        return Redaction(b"k" * 32, ())
 
     def sessions(self, what: str) -> list[Session]:
         return [self._session]

@@ -7,6 +7,9 @@ import sqlite3
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from wiretape_protocols import Opcode, Role, decode
 from wiretape_store import (
@@ -105,7 +108,7 @@ def a_message(
 
 
 def a_writer(
-    path: Path, clock: Clock | None = None, *, process: RecorderProcess | None = None
+    path: Path | str, clock: Clock | None = None, *, process: RecorderProcess | None = None
 ) -> StoreWriter:
     """A writer that does not wait for the disk."""
     return StoreWriter(str(path), clock_us=clock or Clock(), synchronous="OFF", process=process)
@@ -117,7 +120,7 @@ def begin(writer: StoreWriter, name: str | None = "tuesday") -> int:
     return writer.begin_session(upstream.id, START_US, HANDSHAKE)
 
 
-def a_store(path: Path, wires: list[bytes]) -> None:
+def a_store(path: Path | str, wires: list[bytes]) -> None:
     """A closed store with one recording of one session, `s1`."""
     with a_writer(path) as writer:
         session = begin(writer)
@@ -125,14 +128,18 @@ def a_store(path: Path, wires: list[bytes]) -> None:
             writer.add(session, a_message(seq, wire))
 
 
-def read(path: Path, session: str = "s1") -> list[Message]:
+def read(path: Path | str, session: str = "s1") -> list[Message]:
     """All messages of a session."""
     with StoreReader(str(path)) as reader:
         return list(reader.messages(session))
 
 
-def query(path: Path, statement: str) -> list[tuple[object, ...]]:
-    """Ask the file, past the code under test."""
+def query(path: Path | str, statement: str) -> list[tuple[Any, ...]]:
+    """Ask the database, past the code under test."""
+    if "://" in str(path):
+        with psycopg.connect(str(path).replace("+psycopg", ""), autocommit=True) as server:
+            cursor = server.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
     connection = sqlite3.connect(path)
     try:
         return connection.execute(statement).fetchall()

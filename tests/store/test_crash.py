@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from store_builders import a_writer, begin, query, read
@@ -32,8 +31,8 @@ for seq in itertools.count():
 
 
 @pytest.mark.parametrize("lines", [1, 150, 777, 2600])
-def test_a_killed_recorder_loses_nothing_older_than_the_commit_interval(tmp_path: Path, lines: int) -> None:
-    path = tmp_path / "t.db"
+def test_a_killed_recorder_loses_nothing_older_than_the_commit_interval(store: str, lines: int) -> None:
+    path = store
     command = [sys.executable, "-c", RECORDER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as recorder:
         assert recorder.stdout is not None
@@ -53,6 +52,7 @@ def test_a_killed_recorder_loses_nothing_older_than_the_commit_interval(tmp_path
             assert session.end == End(EndKind.INTERRUPTED)
     with a_writer(path) as writer:
         begin(writer, "after")
-    assert query(path, "pragma integrity_check") == [("ok",)]
+    if "://" not in path:
+        assert query(path, "pragma integrity_check") == [("ok",)]
     assert query(path, "select count(*) from chunk where settled = 0") == [(0,)]
     assert len(read(path)) >= durable

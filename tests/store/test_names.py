@@ -7,11 +7,11 @@ from wiretape_store import names
 
 
 def test_ever_new_names_and_codecs_do_not_fill_the_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(names, "CACHE_LIMIT", 3)
     wires = list(packed(PUSH).values())
-    with a_writer(tmp_path / "t.db") as writer:
+    with a_writer(store) as writer:
         session = begin(writer)
         for seq in range(40):
             message = a_message(seq, wires[seq % len(wires)])
@@ -20,10 +20,10 @@ def test_ever_new_names_and_codecs_do_not_fill_the_memory(
         writer.commit()
         assert len(writer._name_ids) <= 3
         assert len(writer._codec_ids) <= 3
-    messages = read(tmp_path / "t.db")
+    messages = read(store)
     assert [message.method for message in messages] == [f"method {seq % 7}" for seq in range(40)]
     assert [message.wire for message in messages] == [wires[seq % len(wires)] for seq in range(40)]
-    assert query(tmp_path / "t.db", "select count(*), count(distinct text) from name") == [(8, 8)]
+    assert query(store, "select count(*), count(distinct text) from name") == [(8, 8)]
 
 
 def test_a_name_that_was_not_committed_is_asked_for_again(tmp_path: Path) -> None:

@@ -66,12 +66,12 @@ REFUSED: dict[str, tuple[Callable[[Path], None], Refusal, str]] = {
     "newer": (
         newer,
         Refusal.NEWER,
-        "its schema is version 7, this wiretape knows version 1; open it with a newer",
+        "its schema is version 7, this wiretape knows version 2; open it with a newer",
     ),
     "older": (
         older,
         Refusal.OLDER,
-        "its schema is version 0, this wiretape knows version 1; open it with the",
+        "its schema is version 0, this wiretape knows version 2; open it with the",
     ),
     "truncated": (truncated, Refusal.DAMAGED, "damaged (database disk image is malformed); restore a copy"),
     "scribbled": (scribbled, Refusal.DAMAGED, "damaged (database disk image is malformed); restore a copy"),
@@ -120,12 +120,17 @@ def test_a_store_is_named_by_a_path_or_a_url(url: str, path: str) -> None:
     ("url", "sentence"),
     [
         (
-            "postgresql://me:hunter2@db/x",
-            "store postgresql://me:***@db/x: this version keeps stores in SQLite",
+            "mysql://me:hunter2@db/x?password=hunter2",
+            "store mysql://me:***@db/x: stores are kept in SQLite or PostgreSQL; give a path",
         ),
+        (
+            "postgresql://me:hunter2@db/x",
+            "store postgresql://me:***@db/x: not a file; this needs a store in SQLite",
+        ),
+        ("postgresql://me:hunter2@db:port/x", "store postgresql://...: not a URL"),
         ("sqlite://", "store sqlite://: a store needs a file"),
         ("sqlite:///:memory:", "store sqlite:///"),
-        ("://", "store ://: not a URL"),
+        ("://", "store ://...: not a URL"),
     ],
 )
 def test_a_url_that_names_no_file_is_refused_without_its_password(url: str, sentence: str) -> None:

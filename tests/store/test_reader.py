@@ -16,7 +16,7 @@ from store_builders import (
     read,
 )
 
-from wiretape_protocols import deflater_fingerprint
+from wiretape_protocols import decode, deflater_fingerprint
 from wiretape_store import (
     End,
     EndKind,
@@ -25,14 +25,15 @@ from wiretape_store import (
     StoreReader,
     UnknownRecordingError,
     UnknownSessionError,
+    shown,
 )
 
 
-def test_a_recording_is_found_by_its_name_before_its_id(tmp_path: Path) -> None:
-    with a_writer(tmp_path / "t.db") as writer:
+def test_a_recording_is_found_by_its_name_before_its_id(store: str) -> None:
+    with a_writer(store) as writer:
         for name in ("one", "r1", "three"):
             writer.begin_recording(name, [HOTBIT, ONTOLOGY])
-    with StoreReader(str(tmp_path / "t.db")) as reader:
+    with StoreReader(store) as reader:
         assert [reader.recording(what).id for what in ("one", "r1", "r3", "three")] == [
             "r1",
             "r2",
@@ -52,22 +53,21 @@ def test_a_recording_is_found_by_its_name_before_its_id(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("method", ["recording", "sessions"])
 def test_an_unknown_recording_is_refused_with_those_that_exist(
-    tmp_path: Path, names: int, sentence: str, method: str
+    store: str, names: int, sentence: str, method: str
 ) -> None:
-    path = tmp_path / "t.db"
-    with a_writer(path) as writer:
+    with a_writer(store) as writer:
         for number in range(names):
             writer.begin_recording(f"n{number}", [])
-    with StoreReader(str(path)) as reader, pytest.raises(UnknownRecordingError) as caught:
+    with StoreReader(store) as reader, pytest.raises(UnknownRecordingError) as caught:
         getattr(reader, method)("friday")
-    assert str(caught.value) == f"store {path}: no recording 'friday'; {sentence}"
+    assert str(caught.value) == f"store {shown(store)}: no recording 'friday'; {sentence}"
 
 
-def test_sessions_are_those_of_the_store_or_of_a_recording_or_one(tmp_path: Path) -> None:
-    with a_writer(tmp_path / "t.db") as writer:
+def test_sessions_are_those_of_the_store_or_of_a_recording_or_one(store: str) -> None:
+    with a_writer(store) as writer:
         begin(writer, "one")
         begin(writer, "two")
-    with StoreReader(str(tmp_path / "t.db")) as reader:
+    with StoreReader(store) as reader:
         found = {
             what: [session.id for session in reader.sessions(what)] for what in (None, "one", "r2", "s2")
         }
@@ -75,38 +75,57 @@ def test_sessions_are_those_of_the_store_or_of_a_recording_or_one(tmp_path: Path
 
 
 @pytest.mark.parametrize("asked", ["s2", "1", "s", "s-1", "s1x", "", "s" + "9" * 30, "s²"])
-def test_an_unknown_session_is_refused_by_every_method(tmp_path: Path, asked: str) -> None:
-    a_store(tmp_path / "t.db", [PUSH])
-    with StoreReader(str(tmp_path / "t.db")) as reader:
+def test_an_unknown_session_is_refused_by_every_method(store: str, asked: str) -> None:
+    a_store(store, [PUSH])
+    with StoreReader(store) as reader:
         for method in (reader.session, reader.messages, reader.events):
             with pytest.raises(UnknownSessionError, match="no session"):
                 method(asked)
 
 
 @pytest.mark.parametrize("seq", [-1, 3, 10**6])
-def test_an_unknown_message_is_refused(tmp_path: Path, seq: int) -> None:
-    a_store(tmp_path / "t.db", [PUSH] * 3)
+def test_an_unknown_message_is_refused(store: str, seq: int) -> None:
+    a_store(store, [PUSH] * 3)
     with (
-        StoreReader(str(tmp_path / "t.db")) as reader,
+        StoreReader(store) as reader,
         pytest.raises(UnknownSessionError, match=f"session s1 has no message {seq}; 'wiretape sessions'"),
     ):
         reader.message("s1", seq)
 
 
-def test_any_message_is_found_alone_and_as_the_first_of_the_rest(tmp_path: Path) -> None:
+def test_any_message_is_found_alone_and_as_the_first_of_the_rest(store: str) -> None:
     wires = [b"%d" % seq for seq in range(600)]
-    a_store(tmp_path / "t.db", wires)
-    with StoreReader(str(tmp_path / "t.db")) as reader:
+    a_store(store, wires)
+    with StoreReader(store) as reader:
         for seq in (0, 1, 255, 256, 257, 511, 512, 599):
             assert reader.message("s1", seq).wire == wires[seq]
             assert [message.wire for message in reader.messages("s1", seq)] == wires[seq:]
         assert list(reader.messages("s1", 600)) == []
 
 
-def test_a_reader_follows_a_writer_through_commits_and_settling(tmp_path: Path) -> None:
-    with a_writer(tmp_path / "t.db") as writer:
+@pytest.mark.parametrize("state", ["hot", "settled"])
+def test_payloads_are_those_of_the_messages_however_they_are_stored(store: str, state: str) -> None:
+    wires = [*packed(PUSH).values(), b"x" * 300_000, *(b"%d" % seq for seq in range(6000))]
+    writer = a_writer(store)
+    session = begin(writer)
+    for seq, wire in enumerate(wires):
+        writer.add(session, a_message(seq + (seq > 700), wire))
+    writer.commit()
+    writer.abandon() if state == "hot" else writer.close()
+    with StoreReader(store) as reader:
+        payloads = [message.payload for message in reader.messages("s1")]
+        assert list(reader.payloads("s1")) == payloads == [decode(wire).payload for wire in wires]
+        for first_seq in (255, 256, 700, 701, 702, 5000, 6010, 7000):
+            later = [message.payload for message in reader.messages("s1", first_seq)]
+            assert list(reader.payloads("s1", first_seq)) == later
+        with pytest.raises(UnknownSessionError):
+            reader.payloads("s2")
+
+
+def test_a_reader_follows_a_writer_through_commits_and_settling(store: str) -> None:
+    with a_writer(store) as writer:
         session = begin(writer)
-        with StoreReader(str(tmp_path / "t.db")) as reader:
+        with StoreReader(store) as reader:
             writer.add(session, a_message(0, b"0"))
             writer.commit()
             following = reader.messages("s1")
@@ -117,7 +136,7 @@ def test_a_reader_follows_a_writer_through_commits_and_settling(tmp_path: Path) 
             assert next(following).wire == b"1499"
             assert list(following) == []
             assert reader.session("s1").end == End(EndKind.OPEN)
-    assert query(tmp_path / "t.db", "select count(*) from chunk") == [(6,)]
+    assert query(store, "select count(*) from chunk") == [(6,)]
 
 
 def test_a_paused_reader_does_not_hold_back_the_log(tmp_path: Path) -> None:
@@ -132,9 +151,9 @@ def test_a_paused_reader_does_not_hold_back_the_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["the process is gone", "the recording has ended"])
-def test_an_open_session_that_nobody_records_reads_as_interrupted(tmp_path: Path, how: str) -> None:
+def test_an_open_session_that_nobody_records_reads_as_interrupted(store: str, how: str) -> None:
     gone = how == "the process is gone"
-    writer = a_writer(tmp_path / "t.db", process=DEAD if gone else None)
+    writer = a_writer(store, process=DEAD if gone else None)
     session = begin(writer)
     writer.add(session, a_message(7))
     if gone:
@@ -142,15 +161,15 @@ def test_an_open_session_that_nobody_records_reads_as_interrupted(tmp_path: Path
     else:
         writer.end_recording("r1")
     writer.abandon()
-    with StoreReader(str(tmp_path / "t.db")) as reader:
+    with StoreReader(store) as reader:
         found = reader.session("s1")
     assert (found.end, found.ended_at_us) == (End(EndKind.INTERRUPTED), START_US + 70)
 
 
-def test_a_session_is_open_while_its_recorder_lives(tmp_path: Path) -> None:
-    with a_writer(tmp_path / "t.db") as writer:
+def test_a_session_is_open_while_its_recorder_lives(store: str) -> None:
+    with a_writer(store) as writer:
         begin(writer)
-        with StoreReader(str(tmp_path / "t.db")) as reader:
+        with StoreReader(store) as reader:
             assert (reader.session("s1").end, reader.session("s1").ended_at_us) == (End(EndKind.OPEN), None)
 
 
@@ -181,26 +200,26 @@ def test_damage_costs_its_own_chunk_only(tmp_path: Path) -> None:
         assert len(list(reader.messages("s1", 512))) == 88
 
 
-def test_what_another_zlib_proved_is_not_called_exact(tmp_path: Path) -> None:
-    a_store(tmp_path / "t.db", [packed(PUSH)["gzip"], PUSH])
-    assert query(tmp_path / "t.db", "select deflater from codec order by deflater") == [
+def test_what_another_zlib_proved_is_not_called_exact(store: str) -> None:
+    a_store(store, [packed(PUSH)["gzip"], PUSH])
+    assert query(store, "select deflater from codec order by deflater") == [
         ("",),
         (deflater_fingerprint(),),
     ]
-    assert [message.codec.exact for message in read(tmp_path / "t.db")] == [True, True]
-    query(tmp_path / "t.db", "update codec set deflater = 'another' where deflater != ''")
-    messages = read(tmp_path / "t.db")
+    assert [message.codec.exact for message in read(store)] == [True, True]
+    query(store, "update codec set deflater = 'another' where deflater != ''")
+    messages = read(store)
     assert [message.codec.exact for message in messages] == [False, True]
     assert [message.payload for message in messages] == [PUSH, PUSH]
 
 
-def test_the_stored_bytes_of_a_session_are_those_of_its_chunks(tmp_path: Path) -> None:
-    a_store(tmp_path / "t.db", [PUSH] * 600)
-    with a_writer(tmp_path / "t.db") as writer:
+def test_the_stored_bytes_of_a_session_are_those_of_its_chunks(store: str) -> None:
+    a_store(store, [PUSH] * 600)
+    with a_writer(store) as writer:
         begin(writer, "silent")
-    with StoreReader(str(tmp_path / "t.db")) as reader:
+    with StoreReader(store) as reader:
         sizes = [reader.stored_bytes(session.id) for session in reader.sessions()]
-    assert sizes == [query(tmp_path / "t.db", "select sum(length(data)) from chunk")[0][0], 0]
+    assert sizes == [query(store, "select sum(length(data)) from chunk")[0][0], 0]
     assert 0 < sizes[0] < 600 * len(PUSH)
 
 

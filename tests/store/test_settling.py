@@ -10,80 +10,78 @@ from wiretape_store import writer as writer_module
 CHUNKS = "select first_seq, count, settled from chunk order by first_seq"
 
 
-def test_a_quiet_session_is_settled_256_messages_at_a_time(tmp_path: Path) -> None:
-    with a_writer(tmp_path / "t.db") as writer:
+def test_a_quiet_session_is_settled_256_messages_at_a_time(store: str) -> None:
+    with a_writer(store) as writer:
         session = begin(writer)
         for seq in range(258):
             writer.add(session, a_message(seq))
             writer.commit()
-        assert query(tmp_path / "t.db", CHUNKS) == [(0, 256, 1), (256, 1, 0), (257, 1, 0)]
+        assert query(store, CHUNKS) == [(0, 256, 1), (256, 1, 0), (257, 1, 0)]
         writer.end_session(session, START_US, End(EndKind.EOF))
         writer.commit()
-        assert query(tmp_path / "t.db", CHUNKS) == [(0, 256, 1), (256, 2, 1)]
+        assert query(store, CHUNKS) == [(0, 256, 1), (256, 2, 1)]
 
 
-def test_a_busy_writer_leaves_settling_for_a_pause(tmp_path: Path) -> None:
-    with a_writer(tmp_path / "t.db") as writer:
+def test_a_busy_writer_leaves_settling_for_a_pause(store: str) -> None:
+    with a_writer(store) as writer:
         session = begin(writer)
         for seq in range(1100):
             writer.add(session, a_message(seq))
         writer.commit()
-        assert query(tmp_path / "t.db", "select count(*) from chunk where settled = 1") == [(0,)]
+        assert query(store, "select count(*) from chunk where settled = 1") == [(0,)]
         assert writer.settle()
-        assert query(tmp_path / "t.db", "select sum(count) from chunk where settled = 1") == [(1024,)]
+        assert query(store, "select sum(count) from chunk where settled = 1") == [(1024,)]
         assert not writer.settle()
 
 
-def test_a_full_backlog_is_settled_even_by_a_busy_writer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_backlog_is_settled_even_by_a_busy_writer(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 100 * len(PUSH))
-    with a_writer(tmp_path / "t.db") as writer:
+    with a_writer(store) as writer:
         session = begin(writer)
         for seq in range(4000):
             writer.add(session, a_message(seq))
         writer.commit()
-        assert query(tmp_path / "t.db", "select sum(count) from chunk where settled = 0") == [(4000 % 256,)]
+        assert query(store, "select sum(count) from chunk where settled = 0") == [(4000 % 256,)]
 
 
-def test_large_messages_have_chunks_of_their_own(tmp_path: Path) -> None:
+def test_large_messages_have_chunks_of_their_own(store: str) -> None:
     large = random.Random(1).randbytes(300_000)
     wires = [PUSH, large, PUSH, PUSH]
-    with a_writer(tmp_path / "t.db") as writer:
+    with a_writer(store) as writer:
         session = begin(writer)
         for seq, wire in enumerate(wires):
             writer.add(session, a_message(seq, wire))
-    assert query(tmp_path / "t.db", CHUNKS) == [(0, 1, 1), (1, 1, 1), (2, 2, 1)]
-    assert [message.wire for message in read(tmp_path / "t.db")] == wires
+    assert query(store, CHUNKS) == [(0, 1, 1), (1, 1, 1), (2, 2, 1)]
+    assert [message.wire for message in read(store)] == wires
 
 
-def test_a_settled_message_is_proven_where_it_can_be(tmp_path: Path) -> None:
+def test_a_settled_message_is_proven_where_it_can_be(store: str) -> None:
     wires = packed(PUSH)
-    with a_writer(tmp_path / "t.db") as writer:
+    with a_writer(store) as writer:
         session = begin(writer)
         for seq, wire in enumerate(wires.values()):
             writer.add(session, a_message(seq, wire))
         writer.commit()
-        hot = [message.codec.exact for message in read(tmp_path / "t.db")]
-    settled = [message.codec.exact for message in read(tmp_path / "t.db")]
+        hot = [message.codec.exact for message in read(store)]
+    settled = [message.codec.exact for message in read(store)]
     opaque = {"text", "two-gzip-members", "gzip-cut-short"}
     unprovable = {"gzip-of-stored-blocks", "gzip-of-two-blocks"}
     assert hot == [kind in opaque for kind in wires]
     assert settled == [kind not in unprovable for kind in wires]
 
 
-def test_what_a_dead_recorder_left_hot_is_settled_by_the_next(tmp_path: Path) -> None:
-    dead = a_writer(tmp_path / "t.db", process=DEAD)
+def test_what_a_dead_recorder_left_hot_is_settled_by_the_next(store: str) -> None:
+    dead = a_writer(store, process=DEAD)
     session = begin(dead)
     for seq in range(3):
         dead.add(session, a_message(seq, packed(PUSH)["gzip"]))
         dead.commit()
     dead.abandon()
-    assert len(query(tmp_path / "t.db", CHUNKS)) == 3
-    with a_writer(tmp_path / "t.db") as writer:
+    assert len(query(store, CHUNKS)) == 3
+    with a_writer(store) as writer:
         assert writer.settle()
-        assert query(tmp_path / "t.db", CHUNKS) == [(0, 3, 1)]
-    assert [message.codec.exact for message in read(tmp_path / "t.db")] == [True] * 3
+        assert query(store, CHUNKS) == [(0, 3, 1)]
+    assert [message.codec.exact for message in read(store)] == [True] * 3
 
 
 def test_a_damaged_hot_chunk_does_not_stop_the_next_recorder(tmp_path: Path) -> None:
@@ -98,23 +96,24 @@ def test_a_damaged_hot_chunk_does_not_stop_the_next_recorder(tmp_path: Path) -> 
 
 
 def test_a_closed_store_holds_no_free_pages(tmp_path: Path) -> None:
-    with a_writer(tmp_path / "t.db") as writer:
+    store = tmp_path / "t.db"
+    with a_writer(store) as writer:
         session = begin(writer)
         for seq in range(3000):
             writer.add(session, a_message(seq, random.Random(seq).randbytes(100)))
         writer.commit()
-    assert query(tmp_path / "t.db", "pragma freelist_count") == [(0,)]
+    assert query(store, "pragma freelist_count") == [(0,)]
 
 
-def test_two_writers_settle_the_same_session_without_harm(tmp_path: Path) -> None:
-    one = a_writer(tmp_path / "t.db")
+def test_two_writers_settle_the_same_session_without_harm(store: str) -> None:
+    one = a_writer(store)
     session = begin(one)
     for seq in range(1500):
         one.add(session, a_message(seq, packed(b"%d" % seq)["gzip"]))
     one.end_session(session, START_US, End(EndKind.EOF))
     one.commit()
-    with a_writer(tmp_path / "t.db") as two:
+    with a_writer(store) as two:
         assert two.settle()
         one.close()
-    assert [message.payload for message in read(tmp_path / "t.db")] == [b"%d" % seq for seq in range(1500)]
-    assert query(tmp_path / "t.db", "select sum(count), min(settled) from chunk") == [(1500, 1)]
+    assert [message.payload for message in read(store)] == [b"%d" % seq for seq in range(1500)]
+    assert query(store, "select sum(count), min(settled) from chunk") == [(1500, 1)]

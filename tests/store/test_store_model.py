@@ -5,9 +5,17 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from postgres_cluster import Cluster
 from store_builders import DEAD, HANDSHAKE, HOTBIT, START_US, Clock, a_message, a_writer, packed
 
 from wiretape_protocols import decode
@@ -34,10 +42,10 @@ class Model:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, url: str = "") -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.path = self.folder / "t.db"
+        self.path = url or str(self.folder / "t.db")
         self.clock = Clock()
         self.sessions: dict[int, Model] = {}
         self.recordings = 0
@@ -120,7 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        with StoreReader(str(self.path)) as reader:
+        with StoreReader(self.path) as reader:
             assert len(reader.recordings()) == self.recordings
             assert [session.id for session in reader.sessions()] == [f"s{number}" for number in self.sessions]
             for number, model in self.sessions.items():
@@ -138,5 +146,12 @@ class StoreMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_store_is_what_the_model_says(kind: str, request: pytest.FixtureRequest) -> None:
+    if kind == "sqlite":
+        some = settings(max_examples=20, stateful_step_count=25, deadline=None)
+        run_state_machine_as_test(StoreMachine, settings=some)
+        return
+    server: Cluster = request.getfixturevalue("cluster")
+    fewer = settings(max_examples=8, stateful_step_count=20, deadline=None)
+    run_state_machine_as_test(lambda: StoreMachine(server.new_database()), settings=fewer)  # type: ignore[arg-type]

@@ -1,13 +1,16 @@
 """`wiretape record`: runs the recorder until it is told to stop."""
 
 import asyncio
+import os
 
 import click
 
-from wiretape.options import ready_file_option, store_option
+from wiretape.options import keep_wire_option, ready_file_option, store_option
 from wiretape.ready import notify, ready_file, tell_ready
+from wiretape.redaction import chosen_rules, redaction_options
 from wiretape_addons import parse_listen, parse_targets
-from wiretape_store import StoreReader
+from wiretape_protocols import Redactor
+from wiretape_store import KeepWire, StoreReader, shown
 
 
 @click.command("record", short_help="Record what passes between clients and upstreams.")
@@ -33,6 +36,8 @@ from wiretape_store import StoreReader
     show_default=True,
     help="When the store cannot be written: end, or relay on and record the gap later.",
 )
+@keep_wire_option
+@redaction_options
 @ready_file_option
 def command(
     upstreams: tuple[str, ...],
@@ -42,16 +47,22 @@ def command(
     insecure: bool,
     upstream_ca: str | None,
     on_store_failure: str,
+    keep_wire: str,
     ready_path: str | None,
+    **redaction: tuple[str, ...],
 ) -> None:
     """
     Listen for the clients of each upstream, relay everything untouched, and store it.
 
     NAME=URL is an upstream, such as hotbit=wss://ws.hotbit.io; a NAME that is a known protocol selects
     it, NAME:PROTOCOL=URL names one. Ends with everything stored on Ctrl-C.
+
+    Credentials are replaced by tokens before anything is stored; --redact and its kin, each as often as
+    needed, add to what counts as one.
     """
     targets = parse_targets(upstreams)
     addresses = parse_listen(listen, len(targets))
+    rules = chosen_rules(**redaction)
     try:
         from wiretape_addons.recorder import Ready, RecorderSettings, run_recorder
     except ModuleNotFoundError as exc:
@@ -60,15 +71,25 @@ def command(
         raise click.ClickException("recording needs mitmproxy: pip install 'wiretape[record]'") from exc
 
     settings = RecorderSettings(
-        targets, addresses, store, recording, insecure, upstream_ca, on_store_failure == "pass"
+        targets,
+        addresses,
+        store,
+        recording,
+        insecure,
+        upstream_ca,
+        on_store_failure == "pass",
+        rules,
+        KeepWire(keep_wire),
     )
+    in_words = Redactor(b"", rules, os.environ).url
 
     name: list[str] = []
 
     def on_ready(ready: Ready) -> None:
         for at, target in zip(ready.listeners, targets, strict=True):
-            click.echo(f"{at.upstream} ({at.protocol}): {at.url} -> {target.url.partition('?')[0]}", err=True)
-        click.echo(f"recording {ready.recording} into {store}; Ctrl-C ends it", err=True)
+            upstream = in_words(target.url).partition("?")[0]
+            click.echo(f"{at.upstream} ({at.protocol}): {at.url} -> {upstream}", err=True)
+        click.echo(f"recording {ready.recording} into {shown(store)}; Ctrl-C ends it", err=True)
         tell_ready(ready_path, ready.recording, ready.listeners)
         name.append(ready.recording)
 
@@ -89,5 +110,6 @@ def _say_stored(store: str, name: str) -> None:
         sessions = reader.sessions(name)
     count = sum(session.messages_from_client + session.messages_from_upstream for session in sessions)
     click.echo(
-        f"stored {len(sessions)} sessions, {count} messages: wiretape replay {name} --store {store}", err=True
+        f"stored {len(sessions)} sessions, {count} messages: wiretape replay {name} --store {shown(store)}",
+        err=True,
     )

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
 from wiretape.options import ready_file_option, store_option
+from wiretape.private_files import open_private
 from wiretape.ready import notify, ready_file, tell_ready
+from wiretape.sources import opened
 from wiretape.status import DIVERGENCE, DONE, FAILED
 from wiretape.text import printable
 from wiretape_replay import (
@@ -22,7 +24,6 @@ from wiretape_replay import (
     Verdict,
     load_recording,
 )
-from wiretape_store import StoreReader
 
 
 @click.command("replay", short_help="Stand in for the upstreams and serve a recording.")
@@ -61,7 +62,8 @@ def command(
     ready_path: str | None,
 ) -> int:
     """
-    Serve WHAT (a recording or a session) where it was recorded, until Ctrl-C; then print a verdict.
+    Serve WHAT (a recording, a session or a tape file) where it was recorded, until Ctrl-C; then print
+    a verdict.
 
     The nth connection to an upstream gets its nth recorded session.
     """
@@ -70,8 +72,11 @@ def command(
     )
     with contextlib.ExitStack() as stack:
         entries = stack.enter_context(_journal_in(journal)) if journal else Journal()
-        reader = stack.enter_context(StoreReader(store))
-        server = ReplayServer(load_recording(reader, what), settings, listen=listen, journal=entries)
+        reader, what = stack.enter_context(opened(store, what))
+        recording = load_recording(reader, what, os.environ)
+        for doubt in recording.doubts:
+            click.echo(f"wiretape: {doubt}", err=True)
+        server = ReplayServer(recording, settings, listen=listen, journal=entries)
         stack.enter_context(ready_file(ready_path))
         verdict = asyncio.run(_serve(server, what, ready_path))
     for line in verdict.lines():
@@ -104,8 +109,7 @@ def _journal_in(path: str) -> Iterator[Journal]:
         click.echo(f"wiretape: {why}", err=True)
 
     try:
-        # Half a surrogate pair, which JSON may spell, becomes JSON's own escape for it.
-        file = Path(path).open("w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        file = open_private(path)
     except OSError as exc:
         message = f"cannot write the journal {path} ({exc.strerror}): name another file with --journal"
         raise click.ClickException(message) from exc

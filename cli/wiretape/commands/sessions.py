@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from wiretape.options import json_option, store_option
+from wiretape.sources import opened
 from wiretape.text import bytes_text, end_text, printable, table, time_text
-from wiretape_store import Session, StoreReader
+from wiretape_store import Session, shown
 
 
 @click.command("sessions", short_help="List recorded sessions.")
@@ -16,15 +17,15 @@ from wiretape_store import Session, StoreReader
 @json_option
 def command(what: str | None, store: str, as_json: bool) -> None:
     """
-    List the sessions of a store, or of the recording or session WHAT.
+    List the sessions of a store, or of WHAT (a recording, a session or a tape file).
     """
-    with StoreReader(store) as reader:
-        sessions = reader.sessions(what)
+    with opened(store, what) as (reader, name):
+        sessions = reader.sessions(name)
     if as_json:
         click.echo(json.dumps([session_object(session) for session in sessions], indent=2))
         return
     if not sessions:
-        click.echo(f"no sessions in {store} yet", err=True)
+        click.echo(f"no sessions in {shown(store)} yet", err=True)
         return
     click.echo(table(_HEADINGS, [_row(session) for session in sessions]))
 

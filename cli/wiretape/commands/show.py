@@ -7,8 +7,9 @@ import sys
 import click
 
 from wiretape.options import json_option, store_option
+from wiretape.sources import opened
 from wiretape.text import end_text, message_line, message_object, printable
-from wiretape_store import Event, Session, StoreReader, header_value
+from wiretape_store import Event, Session, header_value
 
 
 @click.command("show", short_help="Print the messages of a session.")
@@ -19,9 +20,12 @@ from wiretape_store import Event, Session, StoreReader, header_value
 def command(session: str, store: str, as_json: bool, raw: bool) -> None:
     """
     Print the messages of SESSION, decoded, with what else happened between them.
+
+    SESSION may be a tape file of one session; of several, `--store TAPE` lets one be named.
     """
-    with StoreReader(store) as reader:
-        found = reader.session(session)
+    with opened(store, session) as (reader, name):
+        found = reader.session(name) if name == session else _only_session(reader.sessions(name), session)
+        session = found.id
         if as_json or raw:
             for message in reader.messages(session):
                 click.echo(json.dumps(message_object(message, raw=raw), ensure_ascii=False))
@@ -36,6 +40,14 @@ def command(session: str, store: str, as_json: bool, raw: bool) -> None:
         for event in events:
             click.echo(_event_line(event))
         click.echo(f"{'':5} {'':10} {end_text(found.end)}")
+
+
+def _only_session(sessions: list[Session], tape: str) -> Session:
+    if len(sessions) != 1:
+        raise click.UsageError(
+            f"{tape} holds {len(sessions)} sessions: name one, as in 'show s1 --store {tape}'"
+        )
+    return sessions[0]
 
 
 def _handshake_line(session: Session) -> str:

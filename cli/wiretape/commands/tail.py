@@ -10,7 +10,7 @@ import click
 
 from wiretape.options import json_option, store_option
 from wiretape.text import message_line, message_object
-from wiretape_store import EndKind, Message, Session, StoreReader
+from wiretape_store import EndKind, Message, Session, StoreReader, shown
 
 # How often the store is asked for news; what was taken is there within the commit interval.
 _LOOK_EVERY_S = 0.1
@@ -29,7 +29,7 @@ def command(what: str | None, store: str, as_json: bool) -> None:
     with StoreReader(store) as reader:
         recordings = reader.recordings()
         if what is None and not recordings:
-            raise click.ClickException(f"no recording in {store} yet: start one with wiretape record")
+            raise click.ClickException(f"no recording in {shown(store)} yet: start one with wiretape record")
         name = recordings[-1].name if what is None else reader.recording(what).name
         try:
             for session, message in follow(reader, name):

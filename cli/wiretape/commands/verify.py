@@ -1,13 +1,14 @@
 """`wiretape verify`: plays a recording against its own replay."""
 
 import json
+import os
 
 import click
 
 from wiretape.options import json_option, store_option
+from wiretape.sources import opened
 from wiretape.status import DIVERGENCE, DONE
 from wiretape_replay.verification import verify_recording
-from wiretape_store import StoreReader
 
 
 @click.command("verify", short_help="Play a recording against its own replay and compare every byte.")
@@ -23,10 +24,11 @@ from wiretape_store import StoreReader
 @json_option
 def command(what: str, store: str, runs: int, as_json: bool) -> int:
     """
-    Replay WHAT to a client that does what was recorded, and compare every byte that comes back.
+    Replay WHAT (a recording, a session or a tape file) to a client that does what was recorded, and
+    compare every byte that comes back.
     """
-    with StoreReader(store) as reader:
-        result = verify_recording(reader, what, runs=runs)
+    with opened(store, what) as (reader, name):
+        result = verify_recording(reader, name, runs=runs, environment=os.environ)
     if as_json:
         summary = {
             "what": what,

@@ -1,0 +1,83 @@
+"""What a command reads: the store, or a tape that its user names instead, as if it were a store."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wiretape_protocols import WiretapeError
+from wiretape_store import StoreReader, StoreWriter, Synchronous, import_recording
+
+SUFFIX = ".tape"
+
+
+class MissingTapeError(WiretapeError):
+    """There is no file where the user says that a tape is."""
+
+    usage = True
+
+    def __init__(self, path: str) -> None:
+        """Keep the path that was tried."""
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        """Make one sentence of the facts."""
+        return f"no tape at {self.path}: export one with 'wiretape export WHAT {self.path}'"
+
+
+def is_tape(what: str) -> bool:
+    """
+    Tell a tape from a recording and a session: by a file that is there, or a path to a *.tape.
+
+    Raises MissingTapeError for such a path that leads nowhere.
+    """
+    path = Path(what)
+    has_folder = path.name != what
+    if path.is_file():
+        return path.suffix == SUFFIX or has_folder
+    if path.suffix == SUFFIX and has_folder:
+        raise MissingTapeError(what)
+    return False
+
+
+@contextmanager
+def opened[What: (str, str | None)](store: str, what: What) -> Iterator[tuple[StoreReader, What]]:
+    """
+    Open what holds WHAT: the store; or the tape that WHAT or `store` is, as a store of its own.
+
+    Yields the reader and what to ask it for. A tape's store is private and gone afterwards.
+    """
+    path = _tape_in(what)
+    if path is not None:
+        with _tape_as_store(path) as (reader, name):
+            yield reader, name
+    elif store.endswith(SUFFIX) and is_tape(store):
+        with _tape_as_store(Path(store)) as (reader, _):
+            yield reader, what
+    else:
+        with StoreReader(store) as reader:
+            yield reader, what
+
+
+def _tape_in(what: str | None) -> Path | None:
+    return Path(what) if what is not None and is_tape(what) else None
+
+
+@contextmanager
+def _tape_as_store(path: Path) -> Iterator[tuple[StoreReader, str]]:
+    from wiretape_store.tapes import read_tape
+
+    incoming = read_tape(path)
+    with tempfile.TemporaryDirectory(prefix="wiretape-") as folder:
+        url = str(Path(folder) / "tape.db")
+        writer = StoreWriter(url, clock_us=lambda: time.time_ns() // 1000, synchronous=Synchronous.OFF)
+        try:
+            recording = import_recording(writer, incoming, environment=os.environ)
+        finally:
+            # Settling is for stores that stay.
+            writer.abandon()
+        with StoreReader(url) as reader:
+            yield reader, recording.name

@@ -1,0 +1,124 @@
+"""
+Bringing a whole recording into a store from elsewhere: a tape, a HAR, somebody's flow file.
+
+Readers of such files make an `IncomingRecording`; what it holds passes the same classifying and
+redacting as what the recorder sees.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from wiretape_protocols import Decoded, Opcode, Redactor, parse_rules, protocol_named
+from wiretape_store.classifying import Classifier
+from wiretape_store.records import End, Event, Handshake, Recording, UpstreamSpec
+from wiretape_store.writer import StoreWriter
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMessage:
+    """The next message of a session."""
+
+    from_client: bool
+    opcode: Opcode
+    at_us: int
+    """Microseconds since the session's start; not less than for the message before."""
+    wire: bytes
+    decoded: Decoded | None = None
+    """What `wire` unpacks to, from who knows better than its bytes tell; an exact codec is believed."""
+    deflated: bool = False
+    redacted: bool = False
+    """Its payload has tokens already."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingSession:
+    """One session, its messages and events in order; `after_seq` of the events is counted here."""
+
+    upstream: str
+    """The name of one of the recording's upstreams."""
+    started_at_us: int
+    handshake: Handshake
+    items: Iterable[IncomingMessage | Event]
+    ended_at_us: int
+    end: End
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRecording:
+    """A recording as a file tells it; times are microseconds since 1970, UTC."""
+
+    name: str
+    started_at_us: int
+    ended_at_us: int
+    upstreams: tuple[UpstreamSpec, ...]
+    sessions: Iterable[IncomingSession]
+    redaction_rules: tuple[str, ...] = ()
+    redaction_key: bytes | None = None
+    """What its tokens were made with; empty where nobody knows, None where it has none yet."""
+    notes: tuple[str, ...] = ()
+    """What whoever imports it should be told, each a sentence."""
+
+
+def import_recording(
+    writer: StoreWriter,
+    incoming: IncomingRecording,
+    name: str | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Recording:
+    """
+    Store a recording, under another name if one is given; `writer` settles it when it closes.
+
+    Its rules are applied to whatever is no token yet; `environment` has the values of their
+    variables, and one that is not set is not looked for. Raises RecordingExistsError for a name that
+    is taken, UnknownProtocolError, RuleError, and what reading `incoming` raises; in that case
+    nothing of it stays in the store.
+    """
+    key = writer.redaction_key if incoming.redaction_key is None else incoming.redaction_key
+    redactor = Redactor(key, parse_rules(incoming.redaction_rules), environment)
+    protocols = {spec.name: protocol_named(spec.protocol) for spec in incoming.upstreams}
+    specs = [replace(spec, url=redactor.url(spec.url)) for spec in incoming.upstreams]
+    recording = writer.begin_recording(
+        name or incoming.name,
+        specs,
+        started_at_us=incoming.started_at_us,
+        redaction_rules=incoming.redaction_rules,
+        redaction_key=incoming.redaction_key,
+    )
+    upstream_ids = {upstream.name: upstream.id for upstream in recording.upstreams}
+    try:
+        for session in incoming.sessions:
+            classifier = Classifier(protocols[session.upstream], redactor)
+            _import_session(writer, upstream_ids[session.upstream], session, classifier)
+        writer.end_recording(recording.id, incoming.ended_at_us)
+    except BaseException:
+        writer.drop_recording(recording.id)
+        raise
+    return recording
+
+
+def _import_session(
+    writer: StoreWriter,
+    upstream_id: int,
+    incoming: IncomingSession,
+    classifier: Classifier,
+) -> None:
+    handshake = classifier.handshake(incoming.handshake)
+    session = writer.begin_session(upstream_id, incoming.started_at_us, handshake)
+    for item in incoming.items:
+        if isinstance(item, Event):
+            writer.add_event(session, classifier.event(item))
+            continue
+        new = classifier.message(
+            item.wire,
+            item.opcode,
+            from_client=item.from_client,
+            at_us=item.at_us,
+            deflated=item.deflated,
+            decoded=item.decoded,
+        )
+        if item.redacted and new.redacted is None:
+            new.redacted = new.decoded.payload
+        writer.add(session, new)
+        writer.commit_if_due()
+    writer.end_session(session, incoming.ended_at_us, classifier.end(incoming.end))

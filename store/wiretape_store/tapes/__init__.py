@@ -1,0 +1,7 @@
+"""Tapes: one recording as a text file that people read, edit and keep in git. `docs/tape.md` is the format."""
+
+from wiretape_store.tapes.errors import TapeError
+from wiretape_store.tapes.reading import read_tape
+from wiretape_store.tapes.writing import write_tape
+
+__all__ = ["TapeError", "read_tape", "write_tape"]
