@@ -20,6 +20,8 @@ COMMANDS = {
     "show": "Print the messages of a session.",
     "tail": "Follow a running recording, message by message.",
     "verify": "Play a recording against its own replay and compare every byte.",
+    "export": "Write a recording to a file: a tape, a HAR, a flow file, a table.",
+    "import": "Bring a tape, a HAR or a flow file into a store.",
     "demo": "Record and replay two simulated upstreams.",
 }
 
