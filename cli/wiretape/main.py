@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "Play a recording against its own replay and compare every byte.",
     "export": "Write a recording to a file: a tape, a HAR, a flow file, a table.",
     "import": "Bring a tape, a HAR or a flow file into a store.",
+    "check": "Verify a whole store, or save what can be saved of a damaged one.",
     "demo": "Record and replay two simulated upstreams.",
 }
 

@@ -1,12 +1,26 @@
+import os
+import shutil
 import sqlite3
+import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from store_builders import DEAD, START_US, a_message, a_writer, begin, query, read
+from store_builders import DEAD, START_US, a_message, a_store, a_writer, begin, query, read
 
-from wiretape_store import End, EndKind, Event, EventKind, StoreError, StoreReader, StoreWriter
+from wiretape_store import (
+    End,
+    EndKind,
+    Event,
+    EventKind,
+    StoreError,
+    StoreReader,
+    StoreWriter,
+)
+from wiretape_store.checking.store_check import StoreCheck
+from wiretape_store.sqlite import creating
 
 
 class Trouble:
@@ -148,7 +162,7 @@ def test_a_full_disk_is_said_to_be_full_and_recording_goes_on_when_there_is_room
 def test_a_store_that_another_process_holds_is_said_to_be_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wiretape_store.opening.BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("wiretape_store.sqlite.file.BUSY_TIMEOUT_MS", 1)
     path = tmp_path / "t.db"
     with a_writer(path) as writer:
         session = begin(writer)
@@ -177,3 +191,163 @@ def test_a_store_that_loses_its_name_is_not_written_on_in_secret(tmp_path: Path,
     with pytest.raises(StoreError, match=r"t\.db: storing messages failed: it was moved or deleted"):
         writer.commit()
     writer.abandon()
+
+
+def test_closing_of_which_any_statement_fails_never_loses_anything_in_silence(
+    tmp_path: Path, trouble: Trouble
+) -> None:
+    failures = 0
+    while trouble.countdown is None:
+        path = tmp_path / f"{failures}.db"
+        writer = a_writer(path)
+        session = begin(writer)
+        add_a_bit_of_all(writer, session, 0)
+        writer.commit()
+        add_a_bit_of_all(writer, session, 2)
+        trouble.countdown = failures
+        failed = False
+        try:
+            writer.close()
+        except StoreError:
+            failed = True
+        if trouble.countdown is not None:
+            break
+        with StoreReader(str(path)) as reader:
+            seqs = [message.seq for message in reader.messages("s1")]
+        assert seqs in ([0, 1], [0, 1, 2, 3])
+        assert failed or seqs == [0, 1, 2, 3]
+        failures += 1
+    trouble.countdown = None
+    assert failures > 10
+
+
+def test_a_store_whose_making_fails_is_not_there(tmp_path: Path, trouble: Trouble) -> None:
+    failures = 0
+    complaints: set[str] = set()
+    left: set[Path] = set()
+    while True:
+        trouble.countdown = failures
+        try:
+            creating.create(tmp_path / "t.db")
+        except StoreError as error:
+            complaints.add(error.advice)
+            left.update(tmp_path.iterdir())
+            failures += 1
+        else:
+            break
+    trouble.countdown = None
+    assert failures > 10
+    assert (complaints, left) == ({"make room on its disk"}, set())
+    assert StoreReader(str(tmp_path / "t.db")).recordings() == []
+
+
+def test_a_store_that_is_replaced_is_not_written_to(tmp_path: Path) -> None:
+    path, other = tmp_path / "t.db", tmp_path / "other.db"
+    a_store(other, [b"theirs"])
+    theirs = other.read_bytes()
+    writer = a_writer(path)
+    session = begin(writer)
+    writer.add(session, a_message(0))
+    writer.commit()
+    other.replace(path)
+    writer.add(session, a_message(1))
+
+    with pytest.raises(StoreError, match=r"t\.db: storing messages failed: it was moved or deleted"):
+        writer.commit()
+
+    writer.abandon()
+    assert path.read_bytes() == theirs
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_reader_goes_on_with_the_store_that_it_opened(tmp_path: Path, how: str) -> None:
+    path, other = tmp_path / "t.db", tmp_path / "other.db"
+    a_store(path, [b"%d" % number for number in range(600)])
+    a_store(other, [b"other"])
+
+    with StoreReader(str(path)) as reader:
+        messages = reader.messages("s1")
+        first = next(messages)
+        if how == "deleted":
+            path.unlink()
+        else:
+            other.replace(path)
+        rest = list(messages)
+
+    assert [message.wire for message in [first, *rest]] == [b"%d" % number for number in range(600)]
+    if how == "replaced":
+        assert [message.wire for message in read(path)] == [b"other"]
+
+
+def test_a_store_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with a_writer(path) as writer:
+        session = begin(writer)
+        holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        holder.execute("begin immediate")
+        writer.add(session, a_message(0))
+        release = threading.Timer(0.05, holder.execute, ["rollback"])
+        release.start()
+        writer.commit()
+        release.join()
+        holder.close()
+
+    assert len(read(path)) == 1
+
+
+def crashed(tmp_path: Path, commits: int) -> Path:
+    """A store as a killed recorder left it: all of its commits are in its log."""
+    path, copy = tmp_path / "live.db", tmp_path / "t.db"
+    writer = a_writer(path, process=DEAD)
+    session = begin(writer)
+    for seq in range(commits):
+        writer.add(session, a_message(seq, b"%d" % seq * 500))
+        writer.commit()
+    for end in ("", "-wal"):
+        shutil.copy(f"{path}{end}", f"{copy}{end}")
+    writer.abandon()
+    return copy
+
+
+def test_a_log_that_was_deleted_takes_its_commits_along_and_no_more(tmp_path: Path) -> None:
+    path = crashed(tmp_path, 20)
+    Path(f"{path}-wal").unlink()
+
+    with a_writer(path) as writer:
+        begin(writer, "after")
+
+    assert list(StoreCheck(str(path)).findings()) == []
+    with StoreReader(str(path)) as reader:
+        assert [recording.name for recording in reader.recordings()] == ["after"]
+
+
+@pytest.mark.parametrize("tenths", range(10))
+def test_of_a_log_that_was_cut_the_commits_before_the_cut_are_there(tmp_path: Path, tenths: int) -> None:
+    path = crashed(tmp_path, 20)
+    log = Path(f"{path}-wal")
+    os.truncate(log, log.stat().st_size * tenths // 10)
+
+    with a_writer(path) as writer:
+        begin(writer, "after")
+
+    assert list(StoreCheck(str(path)).findings()) == []
+    with StoreReader(str(path)) as reader:
+        for session in reader.sessions("tuesday") if len(reader.recordings()) == 2 else []:
+            seqs = [message.seq for message in reader.messages(session.id)]
+            assert seqs == list(range(len(seqs)))
+            assert len(seqs) <= 2 * tenths + 2
+
+
+def test_a_store_in_a_read_only_folder_can_be_checked(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        path = Path(name) / "t.db"
+        a_store(path, [b"x"])
+        path.chmod(0o444)
+        path.parent.chmod(0o555)
+        os.seteuid(65534)
+        try:
+            assert list(StoreCheck(str(path)).findings()) == []
+        finally:
+            os.seteuid(0)

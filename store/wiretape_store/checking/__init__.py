@@ -1,0 +1,1 @@
+"""Whether a store is whole: its file, its facts, every session."""

@@ -1,0 +1,1 @@
+"""Saving what is left of a damaged store into a new one."""
