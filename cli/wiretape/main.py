@@ -23,6 +23,11 @@ COMMANDS = {
     "export": "Write a recording to a file: a tape, a HAR, a flow file, a table.",
     "import": "Bring a tape, a HAR or a flow file into a store.",
     "check": "Verify a whole store, or save what can be saved of a damaged one.",
+    "stats": "Say what a store holds, and what room it takes.",
+    "compact": "Pack ended sessions better, and give room back.",
+    "prune": "Remove recordings by age, size or name.",
+    "pin": "Keep a recording from being pruned.",
+    "unpin": "Let a pinned recording be pruned again.",
     "demo": "Record and replay two simulated upstreams.",
 }
 
