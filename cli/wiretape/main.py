@@ -19,6 +19,8 @@ COMMANDS = {
     "sessions": "List recorded sessions.",
     "show": "Print the messages of a session.",
     "tail": "Follow a running recording, message by message.",
+    "grep": "Find messages by what is in them.",
+    "sql": "Ask a store in SQL.",
     "verify": "Play a recording against its own replay and compare every byte.",
     "export": "Write a recording to a file: a tape, a HAR, a flow file, a table.",
     "import": "Bring a tape, a HAR or a flow file into a store.",

@@ -1,0 +1,1 @@
+"""Asking a store: SQL with views and functions, and searching payloads."""
