@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "Play a recording against its own replay and compare every byte.",
     "export": "Write a recording to a file: a tape, a HAR, a flow file, a table.",
     "import": "Bring a tape, a HAR or a flow file into a store.",
+    "copy": "Copy recordings to another store, and compare them.",
     "check": "Verify a whole store, or save what can be saved of a damaged one.",
     "stats": "Say what a store holds, and what room it takes.",
     "compact": "Pack ended sessions better, and give room back.",

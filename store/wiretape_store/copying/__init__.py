@@ -1,0 +1,1 @@
+"""Taking recordings from store to store, and comparing both."""
