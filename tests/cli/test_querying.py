@@ -176,10 +176,10 @@ def test_ctrl_c_ends_a_query_at_once(demo_store: Path) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", ["sql", "grep"])
+@pytest.mark.parametrize("command", ["sql", "grep", "show"])
 def test_a_reader_that_has_seen_enough_is_no_error(command: str, demo_store: Path) -> None:
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n"
-    arguments = {"sql": ["sql", endless, "--csv"], "grep": ["grep", ""]}[command]
+    arguments = {"sql": ["sql", endless, "--csv"], "grep": ["grep", ""], "show": ["show", "s1"]}[command]
     process = subprocess.Popen(
         [sys.executable, "-m", "wiretape", *arguments, "--store", str(demo_store)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

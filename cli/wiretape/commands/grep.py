@@ -92,17 +92,14 @@ def command(
     shape = Shape(as_json or raw, raw, before or context, after or context)
     with StoreSearcher(store) as searcher:
         found = limited(searcher.search(wanted, what), 1 if quiet else max_count)
-        try:
-            if quiet:
-                total = sum(len(seqs) for _, seqs in found)
-            elif only_sessions:
-                total = print_sessions(found, as_json=shape.as_json, with_counts=count)
-            elif count:
-                total = print_count(found, as_json=shape.as_json)
-            else:
-                total = print_messages(searcher, found, shape)
-        except BrokenPipeError:  # Who reads this has seen enough, so there was something.
-            return DONE
+        if quiet:
+            total = sum(len(seqs) for _, seqs in found)
+        elif only_sessions:
+            total = print_sessions(found, as_json=shape.as_json, with_counts=count)
+        elif count:
+            total = print_count(found, as_json=shape.as_json)
+        else:
+            total = print_messages(searcher, found, shape)
         for damage in searcher.damage:
             click.echo(f"wiretape: {damage}", err=True)
     return DONE if total and not searcher.damage else FAILED

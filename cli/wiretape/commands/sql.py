@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from contextlib import suppress
 
 import click
 
@@ -36,8 +35,7 @@ def command(statement: str | None, store: str, as_json: bool, as_csv: bool) -> N
         else:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
             pieces = query_output.table(result, width)
-        with suppress(BrokenPipeError):  # Who reads this has seen enough.
-            sys.stdout.writelines(pieces)
+        sys.stdout.writelines(pieces)
 
 
 def _statement(given: str | None) -> str:
