@@ -13,6 +13,8 @@ from wiretape_store.records import End, Event, EventKind, Handshake
 
 _CONTROL_BYTES = 125
 """RFC 6455 section 5.5: no control frame holds more, so none is kept that does."""
+_PLAIN_HEADER_BYTES = 10
+"""A longer gzip header has fields of the writer's own (RFC 1952 section 2.3)."""
 _REASON_BYTES = _CONTROL_BYTES - 2
 _CONTROLS = frozenset((EventKind.PING, EventKind.PONG, EventKind.CLOSE))
 
@@ -70,9 +72,19 @@ class Classifier:
         else:
             redacted, reply = self._redaction.upstream(payload, opcode, self._conversation)
             role, method, answers, stream = reply.role, reply.method, reply.answers, reply.stream
+        if len(decoded.codec.header) > _PLAIN_HEADER_BYTES:
+            decoded, redacted = self._without_header(decoded, redacted)
         return NewMessage(
             seq, from_client, opcode, at_us, wire, decoded, role, method, answers, stream, deflated, redacted
         )
+
+    def _without_header(self, decoded: Decoded, redacted: bytes | None) -> tuple[Decoded, bytes | None]:
+        """Replace a gzip header by the plain one where its name, comment or extra field holds a secret."""
+        header = decoded.codec.header
+        if self._redaction.text(header) == header:
+            return decoded, redacted
+        plain = replace(decoded.codec, header=b"", exact=False)
+        return decoded._replace(codec=plain), decoded.payload if redacted is None else redacted
 
     def event(self, event: Event) -> Event:
         """Replace the secrets in what happened between messages, and count it after the last of them."""

@@ -82,6 +82,19 @@ def test_a_payload_is_looked_into_whatever_it_is_packed_with(pack: object) -> No
     assert new.method == "news"
 
 
+@pytest.mark.parametrize("payload", [b'{"a": 1}', b'{"a": "bearer-77"}'])
+def test_a_gzip_header_keeps_no_secret(payload: bytes) -> None:
+    classifier = a_classifier()
+    plain = gzip.compress(payload, mtime=0)
+    named = plain[:3] + b"\x08" + plain[4:10] + b"bearer-77" + b"\0" + plain[10:]
+    assert decode(named).payload == payload
+
+    message = classifier.message(named, Opcode.BINARY, from_client=False, at_us=0)
+
+    assert (message.decoded.codec.header, message.decoded.codec.exact) == (b"", False)
+    assert message.redacted == payload.replace(b"bearer-77", tok("bearer-77").encode())
+
+
 def test_events_and_ends_keep_no_secret_and_fit_their_frames() -> None:
     classifier = a_classifier()
     classifier.message(b"{}", Opcode.TEXT, from_client=True, at_us=0)
