@@ -42,6 +42,8 @@ def _refuse_constant(name: str) -> None:
 
 _REQUESTS = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
 _REPLIES = json.JSONDecoder(parse_constant=_refuse_constant)
+# For what has an integer of more digits than Python reads; as a float it is at least a number.
+_LONG_REPLIES = json.JSONDecoder(parse_int=float, parse_constant=_refuse_constant)
 
 
 def read_request(payload: bytes) -> dict[str, Json] | None:
@@ -59,6 +61,16 @@ def read_reply(payload: bytes) -> dict[str, Any] | None:
     """Read an upstream's message, numbers as Python has them; None for anything but a JSON object."""
     try:
         value = _REPLIES.decode(payload.decode())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    except ValueError:
+        return _read_long_reply(payload)
+    return value if isinstance(value, dict) else None
+
+
+def _read_long_reply(payload: bytes) -> dict[str, Any] | None:
+    try:
+        value = _LONG_REPLIES.decode(payload.decode())
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

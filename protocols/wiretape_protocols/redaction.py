@@ -23,6 +23,7 @@ from wiretape_protocols.redaction_rules import (
 )
 from wiretape_protocols.regex_safety import compile_safely
 from wiretape_protocols.secret_texts import Found, SecretFinder
+from wiretape_protocols.text_views import unescaped
 from wiretape_protocols.tokens import BLIND_TOKEN, MARK, TOKEN_DIGITS, is_token
 
 _MOST_ROUNDS = 4
@@ -125,7 +126,7 @@ class Redactor:
             found = pointer.spans(payload) if method is None or rule.is_for(method) else None
             if found is not None:
                 spans.update(span for span in found if payload[slice(*span)] not in _NO_SECRET)
-            elif words and all(word in payload for word in words) and value_span(payload, ()) is None:
+            elif words and _broken_with(payload, words):
                 return [(0, len(payload))]
         return outermost(spans)
 
@@ -190,6 +191,14 @@ def json_secret(value: bytes) -> bytes:
     except ValueError:
         # Not a JSON string after all; a secret it is in any case.
         return value
+
+
+def _broken_with(payload: bytes, words: Sequence[bytes]) -> bool:
+    """Whether a payload is no JSON, but has each of the words, plain or escaped."""
+    plain = all(word in payload for word in words)
+    if (not plain and b"\\" not in payload) or value_span(payload, ()) is not None:
+        return False
+    return plain or all(word in undone for undone in (unescaped(payload),) for word in words)
 
 
 def outermost(spans: set[Span]) -> list[Span]:

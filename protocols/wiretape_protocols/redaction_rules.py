@@ -26,8 +26,8 @@ class RuleError(WiretapeError):
 
     usage = True
 
-    def __init__(self, option: str, rule: str, why: str, advice: str) -> None:
-        """Say which option, what stands there, why it is refused and what to write."""
+    def __init__(self, option: str, rule: str | None, why: str, advice: str) -> None:
+        """Say which option, what stands there (None where it may be a secret), why not, and what to write."""
         super().__init__(option, rule, why, advice)
         self.option = option
         self.rule = rule
@@ -35,7 +35,8 @@ class RuleError(WiretapeError):
         self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.option} {self.rule!r} cannot be used, {self.why}: {self.advice}"
+        named = self.option if self.rule is None else f"{self.option} {self.rule!r}"
+        return f"{named} cannot be used, {self.why}: {self.advice}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +82,11 @@ class HeaderRule:
     @classmethod
     def parse(cls, text: str) -> "HeaderRule":
         """Read a field's name. Raises RuleError."""
+        advice = "write one such as X-Account"
+        if ":" in text:
+            raise RuleError("--redact-header", None, "a header's name has no colon", advice)
         if not _HEADER_NAME.fullmatch(text):
-            raise RuleError(
-                "--redact-header",
-                text.partition(":")[0],
-                "it is no header's name",
-                "write one such as X-Account",
-            )
+            raise RuleError("--redact-header", text, "it is no header's name", advice)
         if _NEEDED_HEADERS.match(text):
             advice = "leave the option out"
             raise RuleError("--redact-header", text, "a replay needs that header", advice)

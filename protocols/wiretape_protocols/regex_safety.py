@@ -36,7 +36,7 @@ def compile_safely(pattern: str) -> re.Pattern[str]:
             message = f"Python's re cannot read it ({exc})"
             raise ValueError(message) from exc
     if parsed.getwidth()[0] == 0:
-        message = "it matches nothing at all, which stands everywhere"
+        message = "it matches the empty text, which stands everywhere"
         raise ValueError(message)
     _refuse_explosions(parsed, repeated=False)
     return compiled

@@ -55,18 +55,25 @@ def is_named_secret(name: str, value: str) -> bool:
         bare = value.partition(" ")[2] or value
     elif lower.endswith("cookie"):
         bare = value.partition(";")[0].partition("=")[2]
+    return is_spelled_out(bare)
+
+
+def is_spelled_out(value: str) -> bool:
+    """Whether what stands where a secret belongs is one: long enough, no token, no placeholder."""
     return (
-        len(bare) >= _PASSWORD_CHARS and not bare.startswith("wt-") and _PLACEHOLDER.fullmatch(bare) is None
+        len(value) >= _PASSWORD_CHARS
+        and not value.startswith("wt-")
+        and _PLACEHOLDER.fullmatch(value) is None
     )
 
 
-def in_words(text: str) -> Iterator[tuple[str, str]]:
-    """The long words of a text that are keys of a blockchain, or too random to mean anything else."""
+def in_words(text: str) -> Iterator[tuple[str, str, str]]:
+    """The long words of a text that are keys of a blockchain, or too random to mean anything else, last."""
     for word in _LONG_WORD.findall(text):
         if _is_private_key(word):
-            yield "private-key", "base58"
+            yield "private-key", "base58", word
         elif _RANDOM.fullmatch(word) and is_random(word):
-            yield "random-token", ""
+            yield "random-token", "", word
 
 
 def is_random(value: str) -> bool:

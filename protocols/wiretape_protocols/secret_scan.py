@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from wiretape_protocols.codecs import decode
+from wiretape_protocols.codecs import CodecKind, decode
 from wiretape_protocols.secret_formats import FORMATS
-from wiretape_protocols.secret_guesses import NAME_PARTS, in_words, is_named_secret
+from wiretape_protocols.secret_guesses import NAME_PARTS, in_words, is_named_secret, is_spelled_out
 from wiretape_protocols.secret_names import names_secret
 from wiretape_protocols.secret_texts import encodings, spellings
 
@@ -42,6 +42,12 @@ _PLAIN_VALUE_CHARS = 16
 _PUBLIC_TOKEN = re.compile(r"wt-[0-9a-f]{32}")
 _HANDSHAKE_NONCE = re.compile(r"(?i)(sec-websocket-(?:key|accept)\W{1,6})[A-Za-z0-9+/]{20,40}={0,2}")
 _BASE64_MEMBER = re.compile(r'("\w*base64"\s*:\s*")([A-Za-z0-9+/_=-]*)(?=")')
+# A message of a HAR that was binary on the wire, as `wiretape_store.exports.har` begins its line.
+_HAR_BINARY = re.compile(
+    r'(\{"type": "(?:send|receive)", "time": [0-9.]+, "opcode": 2, "data": ")([\w+/=-]*)(?=")'
+)
+# How base64 of gzip begins, and of zlib with the usual window (RFC 1950, 2.2).
+_PACKED = re.compile(r"(?<![\w+/=-])(?:H4sI|e[AFJN])[\w+/-]{16,}={0,2}")
 _UNICODE = re.compile(r"\\u00([0-7][0-9a-fA-F])")
 
 # A name and its value: members of JSON, pairs of header fields, parameters of URLs, lines of settings.
@@ -50,6 +56,12 @@ _PAIRS = (
     re.compile(r'\[\s*"([\w.$-]{1,64})"\s*,\s*"([^"]{6,4096})"\s*\]'),
     re.compile(r"[?&;\s]([\w.$-]{1,64})=([^&;#\s\"'\\]{6,4096})"),
 )
+# A password may be a number, a phrase has spaces: where the name leaves no doubt, both are secrets.
+_PHRASES = re.compile(
+    r'(?i)"([\w.$ -]{0,50}(?:password|passwd|passphrase|secret|mnemonic|seed[ _-]?phrase))"\s*:\s*'
+    r'"?+((?<=")[^"]{6,4096}(?=")|(?<!")[0-9]{6,})'
+)
+_PHRASE_NAMES = ("passw", "passphrase", "secret", "mnemonic", "seed")
 _SCHEMES = ("bearer", "basic", "digest", "apikey", "negotiate")
 _SCHEMED = re.compile(
     r"(?i)(?<![\w-])(?:bearer|basic|digest|apikey|negotiate)\s+"
@@ -99,7 +111,7 @@ class _Search:
         both = block + _unescaped(block)
         lower = both.lower()
         # Nobody knows beforehand what is packed in base64.
-        hidden = "base64" in lower
+        hidden = "base64" in lower or '"opcode": 2' in block or _PACKED.search(both) is not None
         self._variables = {
             name: spelled
             for name, spelled in variables.items()
@@ -111,20 +123,36 @@ class _Search:
 
     def line(self, line: str) -> Iterator[Guess]:
         yield from self._variables_in(line)
+        if message := _HAR_BINARY.match(line):
+            yield from self._inside(_decoded(message[2])[0])
+            line = message[1] + line[message.end() :]
         text = _unescaped(line)
         if "base64" in text:
             for member in _BASE64_MEMBER.finditer(text):
-                inside = _unescaped(_decoded(member[2]))
-                yield from self._sure(inside)
-                yield from _named_in(inside)
+                yield from self._inside(_decoded(member[2])[0])
             text = _BASE64_MEMBER.sub(r"\1", text)
+        insides: list[str] = []
+        text = _PACKED.sub(lambda word: _taken_out(word[0], insides), text)
+        for inside in insides:
+            yield from self._inside(inside)
         text = _PUBLIC_TOKEN.sub("wt-", text) if "wt-" in text else text
         text = _HANDSHAKE_NONCE.sub(r"\1", text) if self._has_nonces else text
         yield from self._sure(text)
         yield from _named_in(text)
-        yield from in_words(text)
+        for rule, what, word in in_words(text):
+            inside, packed = _decoded(word)
+            if packed:
+                yield from self._inside(inside)
+            else:
+                yield rule, what
         if self._has_schemes and any(not each.startswith("wt-") for each in _SCHEMED.findall(text)):
             yield "authorization", ""
+
+    def _inside(self, text: str) -> Iterator[Guess]:
+        """What base64 held: not searched for mere randomness."""
+        text = _unescaped(text)
+        yield from self._sure(text)
+        yield from _named_in(text)
 
     def _sure(self, text: str) -> Iterator[Guess]:
         yield from self._variables_in(text)
@@ -154,14 +182,24 @@ def _unescaped(line: str) -> str:
     return text.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t")
 
 
-def _decoded(text: str) -> str:
-    """What base64 holds, unpacked."""
+def _decoded(text: str) -> tuple[str, bool]:
+    """What base64 holds, unpacked, and whether there was anything to unpack."""
     altchars = b"-_" if {"-", "_"} & set(text) else None
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=altchars)
     except (Base64Error, ValueError):
-        return ""
-    return decode(data).payload.decode("utf-8", "surrogateescape")
+        return "", False
+    decoded = decode(data)
+    is_packed = decoded.codec.kind is not CodecKind.IDENTITY
+    return decoded.payload.decode("utf-8", "surrogateescape"), is_packed
+
+
+def _taken_out(word: str, insides: list[str]) -> str:
+    """Put what a word unpacks to to the others, and nothing in its place; any other word stays."""
+    inside, packed = _decoded(word)
+    if packed:
+        insides.append(inside)
+    return "" if packed else word
 
 
 def _secret_values(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -188,6 +226,10 @@ def _named_in(text: str) -> Iterator[Guess]:
     for pattern in _PAIRS if any(part in lower for part in NAME_PARTS) else ():
         for name, value in pattern.findall(text):
             if is_named_secret(name, value):
+                yield "named-secret", name
+    if any(part in lower for part in _PHRASE_NAMES):
+        for name, value in _PHRASES.findall(text):
+            if is_spelled_out(value):
                 yield "named-secret", name
     if "://" in text and any(not each.startswith("wt-") for each in _USERINFO.findall(text)):
         yield "url-password", ""

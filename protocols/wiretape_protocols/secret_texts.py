@@ -8,7 +8,7 @@ import base64
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from wiretape_protocols.tokens import outside, token_spans
 
 _ENCODED_BYTES = 8
 """A secret that is shorter is not looked for in base64 or hexadecimal: it would be found by chance."""
+_NO_TAILS: Mapping[bytes, re.Pattern[bytes]] = {}
 _JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR_PART = re.compile(rb"[-+.\w]*")
 _SCALAR_BEFORE = re.compile(rb"[-+.\w]*\Z")
@@ -36,25 +37,52 @@ class Found(NamedTuple):
 
 def spellings(secret: bytes) -> tuple[bytes, ...]:
     """A secret as it is, and as JSON and URLs may escape it."""
-    text = secret.decode("utf-8", "surrogateescape")
-    escaped = json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogateescape")
-    ascii_only = json.dumps(text)[1:-1].encode()
     quoted = (quote(secret, safe=safe).encode() for safe in ("", "/", "/:@"))
-    every = (secret, escaped, ascii_only, escaped.replace(b"/", rb"\/"), *quoted)
+    every = (*_json_spellings(secret), *quoted)
     plus = quote(secret, safe=" ").replace(" ", "+").encode()
     return tuple(dict.fromkeys((*every, plus, plus.lower() if b"%" in plus else plus)))
 
 
 def encodings(secret: bytes) -> tuple[bytes, ...]:
-    """A secret in hexadecimal, and in base64 wherever in the encoded bytes it begins."""
+    """A secret, or JSON with it, in hexadecimal, and in base64 wherever in the encoded bytes it begins."""
     if len(secret) < _ENCODED_BYTES:
         return ()
-    found: list[bytes] = [secret.hex().encode(), secret.hex().upper().encode()]
+    found: list[bytes] = []
+    for spelled in dict.fromkeys(_json_spellings(secret)):
+        found += (spelled.hex().encode(), spelled.hex().upper().encode())
+        for words, _ in _base64(spelled):
+            found += words
+    return tuple(dict.fromkeys(found))
+
+
+def _json_spellings(secret: bytes) -> tuple[bytes, ...]:
+    text = secret.decode("utf-8", "surrogateescape")
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogateescape")
+    ascii_only = json.dumps(text)[1:-1].encode()
+    slashes = (each.replace(b"/", rb"\/") for each in (escaped, ascii_only))
+    return (secret, escaped, ascii_only, *slashes)
+
+
+def _tails(secret: bytes) -> dict[bytes, re.Pattern[bytes]]:
+    """What follows each of the `encodings` in base64 where the secret ends what is encoded."""
+    found: dict[bytes, re.Pattern[bytes]] = {}
+    for spelled in _json_spellings(secret) if len(secret) >= _ENCODED_BYTES else ():
+        for words, digit in _base64(spelled):
+            if digit:
+                tail = re.compile(re.escape(digit) + rb"={0,2}(?![\w+/=-]|\\/)")
+                found |= dict.fromkeys(words, tail)
+    return found
+
+
+def _base64(secret: bytes) -> Iterator[tuple[tuple[bytes, ...], bytes]]:
+    """The digits that are the secret's alone, as they may be spelled, and the one with its last bits."""
     for before, skipped in enumerate((0, 2, 3)):
         encoded = base64.b64encode(b"\0" * before + secret)
-        whole = encoded[skipped : (before + len(secret)) * 8 // 6]
-        found += (whole, whole.replace(b"+", b"-").replace(b"/", b"_"), whole.replace(b"/", rb"\/"))
-    return tuple(dict.fromkeys(found))
+        stop = (before + len(secret)) * 8 // 6
+        whole = encoded[skipped:stop]
+        words = whole, whole.replace(b"+", b"-").replace(b"/", b"_"), whole.replace(b"/", rb"\/")
+        # Its other bits are zeros: it is never + or /.
+        yield words, encoded[stop:].rstrip(b"=")
 
 
 class SecretFinder:
@@ -65,6 +93,9 @@ class SecretFinder:
         self._spelled = {
             spelled: value for value in values for spelled in (*spellings(value), *encodings(value))
         }
+        # Hexadecimal digits may be of either case, so these are looked for in lower case.
+        self._digits = {value.hex().encode(): value for value in values if len(value) >= _ENCODED_BYTES}
+        self._tails = {spelled: tail for value in values for spelled, tail in _tails(value).items()}
         self._patterns = tuple(patterns)
         self.idle = not self._spelled and not self._patterns
         """There is nothing to look for."""
@@ -75,10 +106,10 @@ class SecretFinder:
 
         What touches a token that is there already is not found: it was replaced before.
         """
-        found = list(_literal(View(text), learned))
+        found = list(_literal(View(text), text, learned))
         if not self.idle:
             for view in views_of(text):
-                found += _literal(view, self._spelled)
+                found += self._valued(view)
                 found += self._matched(view)
         if not found:
             return found
@@ -89,6 +120,16 @@ class SecretFinder:
         kept = outside([(each.start, each.stop) for each in united], token_spans(text))
         united = [united[index] for index in kept]
         return _with_quotes(text, united) if is_json else united
+
+    def _valued(self, view: View) -> Iterator[Found]:
+        if not self._spelled:
+            return
+        yield from _literal(view, view.text, self._spelled, self._tails)
+        if self._digits:
+            yield from _literal(view, view.text.lower(), self._digits)
+            if b"\n" in view.text:
+                unbroken = view.unbroken()
+                yield from _literal(unbroken, unbroken.text, self._spelled, self._tails)
 
     def _matched(self, view: View) -> Iterator[Found]:
         if not self._patterns:
@@ -127,12 +168,23 @@ def _groups(match: re.Match[str]) -> list[Span]:
     return [(start, stop) for start, stop in spans or [match.span()] if stop > start]
 
 
-def _literal(view: View, spelled: dict[bytes, bytes]) -> Iterator[Found]:
-    text = view.text
+def _literal(
+    view: View,
+    text: bytes,
+    spelled: dict[bytes, bytes],
+    tails: Mapping[bytes, re.Pattern[bytes]] = _NO_TAILS,
+) -> Iterator[Found]:
+    """
+    The words in a text that is the view's byte for byte, but for the case of its letters.
+
+    What follows a word and matches its tail belongs to it.
+    """
     for word, secret in spelled.items():
         start = text.find(word)
         while start >= 0:
             stop = start + len(word)
+            if word in tails and (tail := tails[word].match(text, stop)):
+                stop = tail.end()
             yield Found(*view.raw((start, stop)), secret)
             start = text.find(word, stop)
 

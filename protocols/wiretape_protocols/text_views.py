@@ -7,8 +7,9 @@ each view, and gets the bytes of the text itself to replace.
 
 import re
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 from wiretape_protocols.json_spans import Span
 
@@ -16,8 +17,10 @@ _JSON_ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^u])", re.DOTALL
 )
 _PERCENT_ESCAPE = re.compile(rb"%[0-9a-fA-F]{2}")
+_LINE_BREAK = re.compile(rb"(?<=[\w+/=-]{4})\r?\n[ \t]*+(?=[\w+/=-])")
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-_ESCAPED_TWICE = 2
+_TIMES = 2
+"""How often a text may be escaped, in each way."""
 
 
 class View:
@@ -58,11 +61,16 @@ class View:
         view.text = b"".join(pieces)
         return view
 
+    def unbroken(self) -> "View":
+        """This view without the line breaks that base64 and hexadecimal may have anywhere."""
+        return self.without(_LINE_BREAK)
+
     def _raw(self, position: int, *, end: bool) -> int:
         index = bisect_right(self._plain_at, position) - 1
         at = self._plain_at[index]
         if position == at:
-            return self._raw_at[index]
+            # A span does not end with an escape that stands for nothing.
+            return self._raw_at[bisect_left(self._plain_at, position) if end else index]
         # Odd entries begin escapes: within one, a span covers all of it.
         if index % 2:
             return self._raw_at[index + 1] if end else self._raw_at[index]
@@ -70,18 +78,30 @@ class View:
 
 
 def views_of(text: bytes) -> Iterator[View]:
-    """The text itself, then what it is with JSON's escapes undone, twice for JSON in JSON, and with URLs' undone."""
-    view = View(text)
-    yield view
-    if b"%" in text:
-        yield view.without(_PERCENT_ESCAPE)
-    for _ in range(_ESCAPED_TWICE):
-        if b"\\" not in view.text:
-            return
-        view = view.without(_JSON_ESCAPE)
+    """The text itself, then with JSON's escapes undone, URLs' in that, and JSON's in those; each up to twice."""
+    for view in _undone(View(text), b"\\", _JSON_ESCAPE):
         yield view
-        if b"%" in view.text:
-            yield view.without(_PERCENT_ESCAPE)
+        for unquoted in islice(_undone(view, b"%", _PERCENT_ESCAPE), 1, None):
+            # Escapes that stood there already are undone in the next view of all.
+            if unquoted.text.count(b"\\") > view.text.count(b"\\"):
+                yield from _undone(unquoted, b"\\", _JSON_ESCAPE)
+            else:
+                yield unquoted
+
+
+def unescaped(text: bytes) -> bytes:
+    """What JSON's escapes in a text stand for, wherever in it they are."""
+    return View(text).without(_JSON_ESCAPE).text
+
+
+def _undone(view: View, mark: bytes, escape: re.Pattern[bytes]) -> Iterator[View]:
+    """A view, then with an escape undone, then with those undone that this brought to light."""
+    yield view
+    for _ in range(_TIMES):
+        if mark not in view.text:
+            return
+        view = view.without(escape)
+        yield view
 
 
 def escape_ends(text: bytes) -> tuple["array[int]", "array[int]"]:
@@ -94,6 +114,8 @@ def escape_ends(text: bytes) -> tuple["array[int]", "array[int]"]:
 
 
 def _meaning(escape: bytes) -> bytes:
+    if escape[:1] in b"\r\n":
+        return b""
     if escape.startswith(b"%"):
         return bytes.fromhex(escape[1:].decode())
     if escape.startswith(b"\\u"):

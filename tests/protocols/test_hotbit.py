@@ -535,3 +535,13 @@ def test_no_message_of_a_peer_raises(messages: list[tuple[bool, bytes]]) -> None
             assert reply.answers is None or reply.answers in asked
             asked.discard(-1 if reply.answers is None else reply.answers)
             HOTBIT.with_id(payload, b"1")
+
+
+def test_an_id_of_more_digits_than_python_reads_finds_its_request() -> None:
+    conversation = HotbitProtocol().conversation()
+    number = b"9" * 10_000
+    conversation.client(b'{"method": "server.ping", "params": [], "id": ' + number + b"}", Opcode.TEXT, 3)
+
+    reply = conversation.upstream(b'{"error": null, "result": "pong", "id": ' + number + b"}", Opcode.BINARY)
+
+    assert reply.answers == 3

@@ -93,10 +93,14 @@ def test_only_json_objects_are_read(payload: bytes) -> None:
     assert (read_request(payload), read_reply(payload)) == (None, None)
 
 
-def test_a_number_too_long_for_python_is_none_of_ours_in_a_reply_but_one_in_a_request() -> None:
-    payload = b'{"a":%s}' % (b"7" * 5000)
-    assert read_reply(payload) is None
+def test_an_integer_too_long_for_python_is_a_number_all_the_same() -> None:
+    digits = "7" * 5000
+    payload = b'{"id":%s}' % digits.encode()
+    reply = read_reply(payload)
+    assert reply is not None
+    assert reply_id(payload, "id", reply["id"]) == of_text(digits)
     assert read_request(payload) is not None
+    assert read_reply(payload[:-1]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """Rules: what is accepted comes back from the store as it was, what is refused is named, no value is kept."""
 
+import base64
+
 import pytest
 
+from wiretape_protocols import Redactor
 from wiretape_protocols.redaction_rules import (
     EnvironmentRule,
     HeaderRule,
@@ -48,14 +51,15 @@ def test_a_rule_that_is_given_twice_counts_once() -> None:
         pytest.param("members", "login:params/0", "it has no method or no pointer", id="no-slash"),
         pytest.param("members", "login:/", "it has no method or no pointer", id="the-nameless-member"),
         pytest.param("members", "login:/a~b", "~ is written ~0", id="bad-escape"),
-        pytest.param("headers", "X-Key: abc", "no header's name", id="header-with-a-value"),
+        pytest.param("headers", "X-Key: abc", "a header's name has no colon", id="header-with-a-value"),
+        pytest.param("headers", "bad header", "--redact-header 'bad header'", id="header-with-a-space"),
         pytest.param("headers", "", "no header's name", id="no-header"),
         pytest.param("headers", "Sec-WebSocket-Extensions", "a replay needs that header", id="needed-header"),
         pytest.param("patterns", "(", "Python's re cannot read it", id="broken"),
-        pytest.param("patterns", "", "matches nothing", id="empty"),
-        pytest.param("patterns", "a*", "matches nothing", id="may-be-empty"),
-        pytest.param("patterns", r"\b", "matches nothing", id="no-width"),
-        pytest.param("patterns", "(?=a)", "matches nothing", id="looks-ahead-alone"),
+        pytest.param("patterns", "", "it matches the empty text", id="empty"),
+        pytest.param("patterns", "a*", "it matches the empty text", id="may-be-empty"),
+        pytest.param("patterns", r"\b", "it matches the empty text", id="no-width"),
+        pytest.param("patterns", "(?=a)", "it matches the empty text", id="looks-ahead-alone"),
         pytest.param("patterns", "(a+)+b", "a repetition within a repetition", id="nested"),
         pytest.param("patterns", r"(?:\w+\s?)*$x", "a repetition within a repetition", id="nested-words"),
         pytest.param("patterns", "(?:(?:a|ab){1,20})*c", "can take for ever", id="nested-counted"),
@@ -126,3 +130,23 @@ def test_a_method_is_a_name_or_a_glob() -> None:
     assert MemberRule.parse("order.*:/a").is_for("order.query")
     assert not MemberRule.parse("order.*:/a").is_for("Order.query")
     assert MemberRule.parse("*:/a").is_for("")
+
+
+@pytest.mark.parametrize("before", [b"", b"a", b"ab"])
+@pytest.mark.parametrize("padding", [b"=", b""])
+def test_a_value_that_ends_its_base64_leaves_nothing_of_its_last_digits(
+    before: bytes, padding: bytes
+) -> None:
+    redactor = Redactor(b"key", [EnvironmentRule("VALUE")], {"VALUE": "s3cret-value-1"})
+    encoded = base64.b64encode(before + b"s3cret-value-1")
+    text = b'{"a": "%b"}' % (encoded if padding else encoded.rstrip(b"="))
+    token = redactor.token(b"s3cret-value-1")
+    kept = base64.b64encode(before)[: (0, 2, 3)[len(before)]]
+
+    redacted = redactor.text(text)
+
+    assert redacted.endswith(token + b'"}')
+    assert len(redacted) == len(b'{"a": ""}') + len(kept) + len(token)
+    assert redactor.text(base64.b64encode(b"s3cret-value-1 and")).endswith(
+        base64.b64encode(b"s3cret-value-1 and")[19:]
+    )

@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,10 @@ NAMED = (
     '{"client_secret": "abcdefgh"}',
     '{"privateKey": "0x4c0883a69102937d6231471b5dbb6204fe512961708279f2a1c2"}',
     '{"token": "f3-R8kLm2Qx9Zt7Wp"}',
+    '{"password":12345678}',
+    '{"args":[{"passphrase":"correct horse"}]}',
+    '{"mnemonic": "legal winner thank year wave sausage worth useful legal winner thank yellow"}',
+    '{"seed phrase": "legal winner thank"}',
 )
 
 
@@ -116,6 +122,7 @@ def test_the_value_of_a_variable_that_is_named_like_a_secret_is_found(spell: obj
         pytest.param(f'["Set-Cookie", "sid={TOKEN}; Path=/; HttpOnly"]', id="token-of-a-cookie"),
         pytest.param(f"wss://{TOKEN}:{TOKEN}@h/?token={TOKEN}", id="tokens-of-a-url"),
         pytest.param('{"password": "********", "secret": null, "apiKey": "<your key>"}', id="placeholders"),
+        pytest.param(f'{{"password": "{TOKEN}", "passphrase": "<your own one>", "secret": 0}}', id="no-phrases"),
         pytest.param('["Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="]', id="nonce"),
         pytest.param('["Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]', id="accept"),
         pytest.param('{"Key": "746f74616c537570706c79", "token": "0xdAC17F958D2ee523a2206206994597C13D831ec7"}', id="contract"),
@@ -154,3 +161,41 @@ def test_lines_are_counted_over_blocks_and_each_finding_once() -> None:
 
     assert scan(lines, {}) == [Finding(601, "jwt", "")]
     assert str(scan(lines, {})[0]) == "line 601: jwt"
+
+
+HAR_LINE = '{"type": "receive", "time": 1600000000.000000, "opcode": 2, "data": "%s"}'
+
+
+def deflated(text: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-15)
+    return deflater.compress(text) + deflater.flush()
+
+
+PACKERS = [pytest.param(gzip.compress, id="gzip"), pytest.param(zlib.compress, id="zlib"), deflated]
+
+
+@pytest.mark.parametrize("pack", PACKERS)
+@pytest.mark.parametrize("line", [HAR_LINE, '{"x": "%s"}', '{"token": "%s"}', "1,%s,2"])
+def test_packed_bytes_are_judged_by_what_they_unpack_to(pack: Callable[[bytes], bytes], line: str) -> None:
+    texts = [b'{"id": %d, "result": "some plain words, and not so few"}' % number for number in range(500)]
+    encoded = [base64.b64encode(pack(text)).decode() for text in texts]
+
+    # Raw deflate begins like anything: where a name says secret, it is refused.
+    is_doubtful = pack is deflated and "token" in line
+    assert {each.rule for each in scan([line % each for each in encoded], {})} == (
+        {"named-secret"} if is_doubtful else set()
+    )
+
+
+@pytest.mark.parametrize("pack", PACKERS[:2])
+@pytest.mark.parametrize("line", [HAR_LINE, '{"x": "%s"}', "1,%s,2"])
+def test_a_secret_in_packed_bytes_is_found(pack: Callable[[bytes], bytes], line: str) -> None:
+    packed = pack(json.dumps({"x": PLANTED["aws-access-key"]}).encode())
+
+    assert rules(line % base64.b64encode(packed).decode()) == ["aws-access-key"]
+
+
+def test_a_member_data_elsewhere_is_no_message_of_a_har() -> None:
+    random = PLANTED["random-token"]
+
+    assert rules(f'{{"json": {{"opcode": 2, "data": "{random}"}}}}') == ["random-token"]

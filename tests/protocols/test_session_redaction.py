@@ -16,6 +16,8 @@ from wiretape_protocols.tokens import BLIND_TOKEN, is_token
 
 KEY = b"the key of one store"
 SECRET = 'p/a"ss wörd 123'
+ALL_ESCAPED = "".join(f"\\u{ord(char):04x}" for char in SECRET)
+MIXED_HEX = "".join(digits.upper() if at % 2 else digits for at, digits in enumerate(SECRET.encode().hex()))
 AUTH = b'{"method": "server.auth", "params": ["my-api-key", "0A1B2C3D4E5F"], "id": 1}'
 
 
@@ -83,6 +85,8 @@ def test_a_message_that_cannot_be_read_is_hidden_whole_where_a_rule_could_mean_i
     broken = b'{"Action":"sendrawtransaction","Data":"00d1ef\xff"}'
 
     assert sent(session, broken) == b'"%s"' % Redactor(KEY).token(broken)
+    escaped = rb'{"Action":"sendrawtransaction","\u0044ata":"00d1ef"'
+    assert sent(session, escaped) == b'"%s"' % Redactor(KEY).token(escaped)
     assert sent(session, b'{"Action":"getversion\xff"}') == b'{"Action":"getversion\xff"}'
 
 
@@ -101,8 +105,14 @@ def test_a_message_that_cannot_be_read_is_hidden_whole_where_a_rule_could_mean_i
         pytest.param(f'"{base64.b64encode(SECRET.encode()).decode()}"', id="base64"),
         pytest.param(f'"{base64.b64encode(b"user:" + SECRET.encode()).decode()}"', id="basic-credentials"),
         pytest.param(f'"{base64.urlsafe_b64encode(b"xy" + SECRET.encode()).decode()}"', id="base64-of-urls"),
+        pytest.param(f'"{quote(ALL_ESCAPED)}"', id="escaped-in-percent"),
+        pytest.param('"' + quote("".join(f"%{byte:02x}" for byte in SECRET.encode())) + '"', id="percent-twice"),
+        pytest.param(f'"{MIXED_HEX}"', id="hexadecimal-in-both-cases"),
+        pytest.param(json.dumps(base64.b64encode(json.dumps({"k": SECRET}).encode()).decode()), id="base64-of-json"),
+        pytest.param(json.dumps(base64.b64encode(b"before it, " + SECRET.encode()).decode()[:21] + "\r\n"
+            + base64.b64encode(b"before it, " + SECRET.encode()).decode()[21:]), id="base64-in-lines"),
     ],
-)
+)  # fmt: skip
 def test_the_value_of_a_variable_is_found_in_every_spelling(spelled: str) -> None:
     session = a_session(*rules_of(variables=["SECRET"]))
     payload = b'{"method": "price.query", "params": [%s], "id": 1}' % spelled.encode()
@@ -112,6 +122,16 @@ def test_the_value_of_a_variable_is_found_in_every_spelling(spelled: str) -> Non
     assert tok(SECRET).encode() in redacted
     assert json.loads(redacted)["id"] == 1
     assert sent(session, redacted) == redacted
+
+
+def test_a_broken_line_of_base64_is_replaced_where_it_stands() -> None:
+    session = a_session(*rules_of(variables=["SECRET"]))
+    # Two bytes before it, so that it ends where a group of base64 does.
+    encoded = base64.b64encode(b"xy" + SECRET.encode())
+
+    assert session.text(encoded[:9] + b"\n" + encoded[9:18] + b"\n" + encoded[18:] + b"\nEnd") == (
+        encoded[:3] + tok(SECRET).encode() + b"\nEnd"
+    )
 
 
 def test_a_value_that_stands_as_a_number_leaves_json_behind() -> None:

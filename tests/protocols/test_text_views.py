@@ -29,6 +29,8 @@ def places(text: bytes, word: bytes) -> set[bytes]:
         pytest.param(b"a p%2Fq b", b"p/q", b"p%2Fq", id="percent"),
         pytest.param(rb"a p\\\/q b", b"p/q", rb"p\\\/q", id="json-in-json"),
         pytest.param(rb"a \"p%2fq\" b", b"p/q", b"p%2fq", id="percent-in-json"),
+        pytest.param(b"%5Cu0070%2F%5Cu0071", b"p/q", b"%5Cu0070%2F%5Cu0071", id="json-in-percent"),
+        pytest.param(b"%2570%252F%2571", b"p/q", b"%2570%252F%2571", id="percent-twice"),
         pytest.param(rb"\ud83d\ude00", "\U0001f600".encode(), rb"\ud83d\ude00", id="surrogate-pair"),
         pytest.param(rb"x\n\ty", b"\n\t", rb"\n\t", id="control-characters"),
         pytest.param(rb"\u00e9t\u00e9", "été".encode(), rb"\u00e9t\u00e9", id="two-bytes"),
