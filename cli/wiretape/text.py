@@ -8,6 +8,7 @@ from wiretape_store.message_objects import message_object, time_text
 
 __all__ = [
     "bytes_text",
+    "counted",
     "end_text",
     "message_line",
     "message_object",
@@ -38,6 +39,11 @@ def bytes_text(count: int) -> str:
     if count < 10_000_000:
         return f"{count / 1000:.1f} kB"
     return f"{count / 1_000_000:.1f} MB"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and what there are so many of: 1 session, 2 sessions."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def printable(text: str) -> str:

@@ -39,7 +39,7 @@ def test_damage_is_told_in_one_line_each(store: Path, capsys: pytest.CaptureFixt
 
     first, verdict = capsys.readouterr().out.splitlines()
     assert first.startswith("session s1, messages 0 to 6: their chunk cannot be unpacked (")
-    assert verdict == f"{store}: 2 sessions, 12 messages: 1 findings of damage"
+    assert verdict == f"{store}: 2 sessions, 12 messages: 1 finding of damage"
 
 
 def test_scripts_read_json(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,9 +65,27 @@ def test_a_repair_says_what_it_saved_and_what_is_lost(
     assert capsys.readouterr().out.splitlines() == [
         "session s1: 0 messages saved; 7 messages are lost: from message 0 on",
         "session s2: 5 messages saved",
-        f"{new}: 1 recordings, 2 sessions, 5 messages saved; 7 messages known to be lost",
+        f"{new}: 1 recording, 2 sessions, 5 messages saved; 7 messages known to be lost",
     ]
     assert run(["check", "--store", str(new)]) == 0
+
+
+def test_a_repair_that_saves_no_message_fails(
+    demo_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut, new = tmp_path / "cut.db", tmp_path / "new.db"
+    cut.write_bytes(demo_store.read_bytes()[: 12 * 8192])
+
+    assert run(["check", "--store", str(cut), "--repair", str(new), "--json"]) == 1
+
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert (said["ok"], said["messages"], said["messages_lost"]) == (False, 0, None)
+    assert said["losses"][0].startswith("the file is cut off: ")
+    assert err == "wiretape: no message could be saved; restore a copy of the store\n"
+    new.unlink()
+    run(["check", "--store", str(cut), "--repair", str(new)])
+    assert " 0 messages saved; how many messages are lost is unknown\n" in capsys.readouterr().out
 
 
 def test_a_repair_in_json(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,9 @@ def test_stats_as_json_counts_what_sessions_counts(capsys: pytest.CaptureFixture
     assert total["sessions"] == len(sessions)
     assert total["messages"] == sum(s.messages_from_client + s.messages_from_upstream for s in sessions)
     assert total["wire_bytes"] == sum(session.wire_bytes for session in sessions)
-    assert found["room"]["on_disk_bytes"] == Path(store).stat().st_size
+    room = found["room"]
+    assert room["on_disk_bytes"] == Path(store).stat().st_size
+    assert total["stored_bytes"] == pytest.approx(room["on_disk_bytes"] - room["fixed_bytes"], abs=1)
     (recording,) = found["recordings"]
     assert (recording["name"], recording["pinned"], recording["live"]) == ("demo", False, False)
     assert [upstream["name"] for upstream in recording["upstreams"]] == ["hotbit", "ontology"]
@@ -127,6 +129,15 @@ def test_a_pinned_recording_is_kept_until_it_is_unpinned(
     assert call(capsys, "sessions", "--store", store)[1] == ""
 
 
+def test_nothing_is_pinned_where_one_name_is_unknown(capsys: pytest.CaptureFixture[str], store: str) -> None:
+    status, out, err = call(capsys, "pin", "demo", "nope", "--store", store)
+    assert (status, out) == (1, "")
+    assert err == f"wiretape: store {store}: no recording 'nope'; it holds demo\n"
+    assert (
+        json.loads(call(capsys, "stats", "--store", store, "--json")[1])["recordings"][0]["pinned"] is False
+    )
+
+
 def test_a_dry_run_removes_nothing(capsys: pytest.CaptureFixture[str], store: str) -> None:
     status, out, _ = call(capsys, "prune", "--older-than", "0s", "--dry-run", "--store", store)
     assert status == 0
@@ -142,6 +153,7 @@ def test_a_store_that_stays_too_large_is_a_failure(capsys: pytest.CaptureFixture
     status, out, err = call(capsys, "prune", "--max-size", "1kB", "--store", store)
     assert status == 1
     assert err.endswith(" are left: the others are pinned or still being recorded\n")
+    assert call(capsys, "prune", "--max-size", "1kB", "--dry-run", "--store", store)[0] == 1
     status, out, _ = call(capsys, "prune", "--max-size", "1GB", "--store", store, "--json")
     assert (status, json.loads(out)["removed"]) == (0, [])
 

@@ -24,7 +24,9 @@ from wiretape_protocols import Opcode, Role, decode
 from wiretape_store import End, EndKind, Event, EventKind, NewMessage, Refusal, RefusedStoreError
 from wiretape_store.checking.findings import SHOWN_OF_A_SESSION, Severity
 from wiretape_store.checking.store_check import StoreCheck
+from wiretape_store.salvaging.salvage import repair_store
 from wiretape_store.salvaging.sqlite_log import log_path
+from wiretape_store.upkeep.pruning import Pruner, PruneRules
 
 WIRES = list(packed(PUSH).values()) * 40
 
@@ -155,6 +157,16 @@ def test_each_kind_of_damage_is_told_with_its_place(whole: Path, statements: str
 
     assert [each for each in found if sentence in each] != [], found
     assert whole.read_bytes() == before
+
+
+def test_what_was_pruned_is_not_counted(whole: Path) -> None:
+    with Pruner(str(whole), now_us=2 * START_US) as pruner:
+        pruner.run(PruneRules(older_than_us=0))
+    check = StoreCheck(str(whole))
+    assert list(check.findings()) == []
+    assert (check.checked.sessions, check.checked.messages) == (0, 0)
+    saved = repair_store(str(whole), str(whole.with_name("new.db")))
+    assert (saved.recordings, saved.sessions, saved.nothing_saved) == (0, [], False)
 
 
 def test_a_length_that_only_packing_tells_is_found_when_asked_for(tmp_path: Path) -> None:

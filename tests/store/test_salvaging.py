@@ -189,6 +189,21 @@ def test_a_lost_first_page_costs_nothing(sample: Path, tmp_path: Path) -> None:
     assert saved.lost == 0
 
 
+@pytest.mark.parametrize(("pages", "is_nothing"), [(20, True), (30, False)])
+def test_a_file_that_is_cut_off_is_said_to_be(
+    sample: Path, tmp_path: Path, pages: int, is_nothing: bool
+) -> None:
+    path = tmp_path / "t.db"
+    data = sample.read_bytes()
+    path.write_bytes(data[: pages * PAGE])
+
+    saved = repaired(path)
+
+    of = len(data) // PAGE
+    assert f"the file is cut off: {of - pages} of {of} pages are missing" in saved.losses
+    assert (saved.lost, saved.nothing_saved) == (None, is_nothing)
+
+
 def test_a_damaged_chunk_costs_its_own_messages_and_leaves_a_gap(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     a_store(path, [b"%d" % number for number in range(700)])

@@ -96,9 +96,11 @@ def test_every_byte_of_a_file_is_accounted_for(tmp_path: Path) -> None:
     a_store(path, [random.Random(seq).randbytes(500) for seq in range(3000)])
     found = statistics(str(path))
     room = found.room
-    assert room.on_disk == path.stat().st_size == room.chunks + room.rows + room.other + room.free
+    assert (
+        room.on_disk == path.stat().st_size == room.chunks + room.rows + room.other + room.fixed + room.free
+    )
     stored = found.total.stored_bytes(found.row_bytes)
-    assert stored == pytest.approx(room.on_disk - room.free, abs=1)
+    assert stored == pytest.approx(room.on_disk - room.fixed - room.free, abs=1)
     assert room.rows > 3000 * 10
     assert room.chunks > 3000 * 500
 
@@ -122,7 +124,18 @@ def test_statistics_are_told_without_dbstat(tmp_path: Path, monkeypatch: pytest.
     a_store(path, [PUSH] * 1000)
     monkeypatch.setattr("wiretape_store.upkeep.room._DBSTAT", "SELECT name, pgsize FROM no_such_table")
     room = statistics(str(path)).room
-    assert room.on_disk == room.chunks + room.rows + room.other + room.free
+    assert room.on_disk == room.chunks + room.rows + room.other + room.fixed + room.free
+
+
+def test_what_an_empty_store_takes_is_not_charged_to_a_recording(tmp_path: Path) -> None:
+    empty, path = tmp_path / "empty.db", tmp_path / "t.db"
+    a_writer(empty).close()
+    a_store(path, [PUSH])
+    nothing, found = statistics(str(empty)).room, statistics(str(path))
+    assert nothing.fixed == nothing.on_disk == empty.stat().st_size
+    stored = found.total.stored_bytes(found.row_bytes)
+    assert 0 < stored < 2 * len(PUSH)
+    assert stored + found.room.fixed == found.room.on_disk
 
 
 def test_only_what_is_named_is_counted(store: str) -> None:

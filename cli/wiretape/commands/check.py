@@ -8,7 +8,7 @@ import click
 from wiretape.options import json_option, store_option
 from wiretape.progress import ProgressLine
 from wiretape.status import DONE, FAILED
-from wiretape.text import printable
+from wiretape.text import counted, printable
 from wiretape_store.checking.findings import Finding, Severity
 from wiretape_store.checking.store_check import Checked, StoreCheck
 from wiretape_store.salvaging.mending import SavedSession
@@ -32,7 +32,8 @@ def command(store: str, as_json: bool, deep: bool, target: str | None) -> int:
     Verify a whole store: its file, every reference, every message. Nothing is changed.
 
     Says in one line each what is damaged, and exits with 1 if anything is. With --repair nothing is
-    verified but the new store, and the exit status is 0 when it is whole, whatever was lost.
+    verified but the new store, and the exit status is 0 when it is whole, whatever was lost; it is 1 when
+    none of the messages could be saved.
     """
     if target is not None:
         return _repair(store, target, as_json=as_json)
@@ -62,14 +63,28 @@ def _repair(store: str, target: str, *, as_json: bool) -> int:
         for loss in saved.losses:
             click.echo(f"lost: {printable(loss)}")
         for session in saved.sessions:
-            click.echo(f"session {session.id}: {session.kept} messages saved" + _lost_text(session))
+            click.echo(
+                f"session {session.id}: {counted(session.kept, 'message')} saved" + _lost_text(session)
+            )
         for remaining in saved.remaining:
             click.echo(f"still wrong: {printable(remaining)}")
-        click.echo(
-            f"{saved.path}: {saved.recordings} recordings, {len(saved.sessions)} sessions, {saved.kept} messages "
-            f"saved; {saved.lost} messages known to be lost"
+        click.echo(f"{saved.path}: {_saved_text(saved)}")
+    if saved.nothing_saved:
+        click.echo("wiretape: no message could be saved; restore a copy of the store", err=True)
+    return FAILED if saved.remaining or saved.nothing_saved else DONE
+
+
+def _saved_text(saved: Saved) -> str:
+    kept = ", ".join(
+        (
+            counted(saved.recordings, "recording"),
+            counted(len(saved.sessions), "session"),
+            counted(saved.kept, "message"),
         )
-    return FAILED if saved.remaining else DONE
+    )
+    if saved.lost is None:
+        return f"{kept} saved; how many messages are lost is unknown"
+    return f"{kept} saved; {counted(saved.lost, 'message')} known to be lost"
 
 
 def _lost_text(session: SavedSession) -> str:
@@ -81,8 +96,8 @@ def _progress_text(checked: Checked) -> str:
 
 
 def _verdict(checked: Checked) -> str:
-    seen = f"{checked.sessions} sessions, {checked.messages} messages"
-    return f"{seen}: " + (f"{checked.damages} findings of damage" if checked.damages else "no damage")
+    damage = f"{counted(checked.damages, 'finding')} of damage" if checked.damages else "no damage"
+    return f"{counted(checked.sessions, 'session')}, {counted(checked.messages, 'message')}: {damage}"
 
 
 def _check_object(store: str, checked: Checked, findings: list[Finding]) -> dict[str, Any]:
@@ -107,7 +122,7 @@ def _check_object(store: str, checked: Checked, findings: list[Finding]) -> dict
 def _saved_object(saved: Saved) -> dict[str, Any]:
     return {
         "store": saved.path,
-        "ok": not saved.remaining,
+        "ok": not saved.remaining and not saved.nothing_saved,
         "recordings": saved.recordings,
         "messages": saved.kept,
         "messages_lost": saved.lost,

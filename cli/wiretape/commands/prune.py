@@ -11,7 +11,7 @@ from wiretape.options import json_option, store_option
 from wiretape.progress import ProgressLine
 from wiretape.status import DONE, FAILED
 from wiretape.stopping import stop_asked
-from wiretape.text import bytes_text, printable, time_text
+from wiretape.text import bytes_text, counted, printable, time_text
 from wiretape_store.upkeep.prunable import Prunable
 from wiretape_store.upkeep.pruning import Pruner, PruneRules, Pruning
 
@@ -60,12 +60,12 @@ def command(
     if not done.fits:
         left = bytes_text(done.bytes_after)
         click.echo(f"wiretape: {left} are left: the others are pinned or still being recorded", err=True)
-    return DONE if done.finished and (done.fits or dry_run) else FAILED
+    return DONE if done.finished and done.fits else FAILED
 
 
 def _run(pruner: Pruner, rules: PruneRules) -> Pruning:
     def show(done: Pruning, now: Prunable) -> None:
-        line.show(f"{len(done.removed)} recordings removed; removing {printable(now.name)}")
+        line.show(f"{counted(len(done.removed), 'recording')} removed; removing {printable(now.name)}")
 
     with stop_asked() as stopped, ProgressLine() as line:
         return pruner.run(rules, progress=show, stopped=stopped)
@@ -76,13 +76,14 @@ def _print(done: Pruning, *, dry_run: bool) -> None:
     for one in done.removed:
         about = "about " if dry_run else ""
         click.echo(
-            f"{verb} {one.id} {printable(one.name)}: {one.sessions} sessions, {one.messages} messages, "
+            f"{verb} {one.id} {printable(one.name)}: {counted(one.sessions, 'session')}, "
+            f"{counted(one.messages, 'message')}, "
             f"{about}{bytes_text(one.stored_bytes)}, ended {time_text(one.last_at_us)[:19]}Z"
         )
     if not done.removed:
         click.echo(f"{verb} nothing")
     click.echo(
-        f"{len(done.removed)} recordings; the store {'would take' if dry_run else 'takes'} "
+        f"{counted(len(done.removed), 'recording')}; the store {'would take' if dry_run else 'takes'} "
         f"{bytes_text(max(0, done.bytes_after))} instead of {bytes_text(done.bytes_before)}"
     )
 

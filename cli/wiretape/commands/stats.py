@@ -7,13 +7,14 @@ import click
 
 from wiretape.options import json_option, store_option
 from wiretape.progress import ProgressLine
-from wiretape.text import bytes_text, printable, table, time_text
+from wiretape.sources import no_tape
+from wiretape.text import bytes_text, counted, printable, table, time_text
 from wiretape_store.upkeep.statistics import Amount, Holding, RecordingHolding, Statistics, statistics
 from wiretape_store.urls import shown
 
 
 @click.command("stats", short_help="Say what a store holds, and what room it takes.")
-@click.argument("what", required=False)
+@click.argument("what", required=False, callback=no_tape)
 @store_option
 @json_option
 def command(what: str | None, store: str, as_json: bool) -> None:
@@ -21,6 +22,7 @@ def command(what: str | None, store: str, as_json: bool) -> None:
     Count messages and bytes of a store, or of the recording or session WHAT: on the wire, unpacked, and
     in the store, by recording and upstream.
 
+    'stored' and 'ratio', which is stored / wire, leave out what an empty store takes as well.
     'kept' counts the messages whose bytes are kept as they were on the wire, because packing them anew
     would not give the same; 'hot' those that are not settled yet.
     """
@@ -51,7 +53,7 @@ def _rows(found: Statistics) -> list[tuple[str, ...]]:
     for one in found.recordings:
         notes = [word for word, so in (("pinned", one.recording.pinned), ("recording", one.live)) if so]
         if rules := len(one.recording.redaction_rules):
-            notes.append(f"{rules} redaction rule" + ("s" if rules > 1 else ""))
+            notes.append(counted(rules, "redaction rule"))
         if len(one.upstreams) != 1:
             rows.append(_row(one.recording.name, "", one.holding, found, notes))
             notes = []
@@ -66,7 +68,7 @@ def _rows(found: Statistics) -> list[tuple[str, ...]]:
 def _row(
     recording: str, upstream: str, holding: Holding, found: Statistics, notes: list[str]
 ) -> tuple[str, ...]:
-    damaged = [f"{holding.damaged_chunks} damaged chunks"] if holding.damaged_chunks else []
+    damaged = [counted(holding.damaged_chunks, "damaged chunk")] if holding.damaged_chunks else []
     ratio = _ratio(holding, found)
     return (
         printable(recording),
@@ -99,8 +101,8 @@ def _room_text(store: str, found: Statistics) -> str:
     log = f", of it {bytes_text(room.log)} log" if room.log else ""
     return (
         f"{shown(store)}: {bytes_text(room.on_disk)} on disk{log}; {bytes_text(room.chunks)} of messages' bytes, "
-        f"{bytes_text(room.rows)} of their rows, {bytes_text(room.other)} of everything else, "
-        f"{bytes_text(room.free)} free"
+        f"{bytes_text(room.rows)} of their rows, {bytes_text(room.other)} of everything else; "
+        f"{bytes_text(room.fixed)} that an empty store takes as well, {bytes_text(room.free)} free"
     )
 
 
@@ -119,6 +121,7 @@ def _object(store: str, found: Statistics) -> dict[str, Any]:
             "chunk_bytes": room.chunks,
             "row_bytes": room.rows,
             "other_bytes": room.other,
+            "fixed_bytes": room.fixed,
             "free_bytes": room.free,
         },
         "recordings": [_recording_object(one, found) for one in found.recordings],

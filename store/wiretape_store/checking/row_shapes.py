@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 from wiretape_protocols import Opcode, Role
 from wiretape_store import schema
-from wiretape_store.recording_rows import BEING_PRUNED
+from wiretape_store.recording_rows import BEING_IMPORTED, BEING_PRUNED
 from wiretape_store.records import EndKind, EventKind
 
 _BOOLEAN = frozenset((0, 1))
@@ -30,7 +30,7 @@ _VALUES: dict[tuple[str, str], frozenset[Any]] = {
     ("event", "kind"): frozenset(kind.value for kind in EventKind),
     ("session", "end_kind"): frozenset(kind.value for kind in EndKind) - {EndKind.OPEN.value},
     ("session", "end_from_client"): _BOOLEAN,
-    ("recording", "pinned"): _BOOLEAN | {BEING_PRUNED},
+    ("recording", "pinned"): _BOOLEAN | {BEING_PRUNED, BEING_IMPORTED},
 }
 _LEAST = {("event", "after_seq"): -1}
 """Every other number is at least 0."""

@@ -101,13 +101,15 @@ class StoreCheck:
             return
         self.checked.sessions_in_all = len(numbers)
         for number in numbers:
-            yield from limited(self._session(database, packer, number, on_progress), f"s{number}")
             self.checked.sessions += 1
+            yield from limited(self._session(database, packer, number, on_progress), f"s{number}")
             on_progress(self.checked)
 
     def _numbers(self, database: Database) -> list[int]:
         with database.transaction("listing the sessions", writes=False) as connection:
-            found = connection.scalars(select(session.c.id).order_by(session.c.id)).all()
+            seen = _SESSION.with_only_columns(session.c.id, maintain_column_froms=True)
+            seen = seen.where(recording.c.pinned.is_distinct_from(BEING_PRUNED))
+            found = connection.scalars(seen.order_by(session.c.id)).all()
         return [number for number in found if isinstance(number, int)]
 
     def _session(
@@ -118,7 +120,9 @@ class StoreCheck:
             with database.transaction("checking a session", writes=False) as connection:
                 row = connection.execute(_SESSION.where(session.c.id == number)).one_or_none()
                 if row is None or row.pinned == BEING_PRUNED:
-                    return  # Deleted since the sessions were listed, or half of it.
+                    # Deleted since the sessions were listed, or half of it, or all but its number.
+                    self.checked.sessions -= 1
+                    return
                 check = SessionCheck(connection, row, packer, Codecs(connection))
                 for finding in check.findings(deep=self._deep):
                     yield finding

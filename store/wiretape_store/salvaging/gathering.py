@@ -28,6 +28,10 @@ class Gathered:
     rows: dict[str, int] = field(default_factory=dict)
     bad_pages: int = 0
     """Pages of which nothing, or not all, could be read."""
+    missing_pages: int = 0
+    """Pages behind the end of a file that was cut off."""
+    pages_told: int = 0
+    """How many pages that file should have."""
     unreadable: list[tuple[str, int, str]] = field(default_factory=list)
     """Table, id and column of each value that was replaced by an empty one."""
 
@@ -59,6 +63,7 @@ class Gatherer:
                 on_progress(number, file.page_count)
         self._flush_all()
         self.gathered.bad_pages = file.bad_pages
+        self.gathered.missing_pages, self.gathered.pages_told = file.missing_pages, file.pages_told
 
     def from_database(self, connection: Connection) -> None:
         """Take the rows of all tables of a database that reads them."""

@@ -24,15 +24,17 @@ from wiretape_store.chunks import Packer
 from wiretape_store.database import REDACTION_KEY_BYTES, Database, Synchronous
 from wiretape_store.errors import MissingStoreError, Refusal, RefusedStoreError, StoreError
 from wiretape_store.opening import open_for_reading, open_for_writing, path_of
+from wiretape_store.recording_rows import IS_THERE
 from wiretape_store.salvaging.codec_guesses import CodecGuesses
 from wiretape_store.salvaging.gathering import Gathered, Gatherer
 from wiretape_store.salvaging.mending import SavedSession, SessionMender
 from wiretape_store.salvaging.sqlite_log import log_path
 from wiretape_store.salvaging.sqlite_pages import PageFile
-from wiretape_store.salvaging.stand_ins import drop_strays, session_numbers, stand_in
+from wiretape_store.salvaging.stand_ins import being_pruned, drop_strays, session_numbers, stand_in
 from wiretape_store.schema import meta, recording, session, upstream
 from wiretape_store.sqlite import creating as sqlite_creating
 from wiretape_store.sqlite.errors import foreign, translated_errors
+from wiretape_store.upkeep.room import give_back
 from wiretape_store.urls import shown
 
 Progress = Callable[[str, int, int], None]
@@ -53,15 +55,25 @@ class Saved:
     remaining: list[str] = field(default_factory=list)
     """What is still wrong with the new store: nothing, unless there is a mistake in here."""
 
+    is_cut_off: bool = False
+    """Pages are missing at the end of the file: nothing may be left that speaks of their messages."""
+    had_messages: bool = False
+    """There were messages, or may have been where the file is cut off."""
+
+    @property
+    def nothing_saved(self) -> bool:
+        """Whether no message is left of a store that had some."""
+        return self.had_messages and not self.kept
+
     @property
     def kept(self) -> int:
         """How many messages the new store has."""
         return sum(each.kept for each in self.sessions)
 
     @property
-    def lost(self) -> int:
-        """How many messages are known to be lost."""
-        return sum(each.lost for each in self.sessions)
+    def lost(self) -> int | None:
+        """How many messages are known to be lost; None where nobody can know, of a file that is cut off."""
+        return None if self.is_cut_off else sum(each.lost for each in self.sessions)
 
 
 def repair_store(url: str, target: str, on_progress: Progress = lambda *_: None) -> Saved:
@@ -123,7 +135,7 @@ def _fill(url: str, draft: Path, on_progress: Progress) -> Saved:
         saved = _mend(database, gathered, fresh, on_progress)
         database.connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         database.connection.rollback()
-        database.shrink()
+        give_back(database, lambda: False)
     finally:
         database.close()
     return saved
@@ -193,25 +205,35 @@ def _mend(database: Database, gathered: Gathered, fresh: dict[str, Any], on_prog
         saved.losses.append(f"the {column} of {table} {number} could not be read, and is empty now")
     if gathered.bad_pages:
         saved.losses.append(f"{gathered.bad_pages} pages of the file could not be read, or not whole")
+    if gathered.missing_pages:
+        saved.is_cut_off = True
+        saved.losses.append(
+            f"the file is cut off: {gathered.missing_pages} of {gathered.pages_told} pages are missing"
+        )
     with database.transaction("mending", writes=True) as connection:
         _mend_meta(connection, fresh, saved)
         _mend_json(connection, saved)
         counted = _counted(connection)
         saved.losses += drop_strays(connection)
-        numbers = session_numbers(connection)
+        numbers, hidden = session_numbers(connection), being_pruned(connection)
         saved.losses += stand_in(connection, numbers)
         codecs = CodecGuesses(connection)
         packer = Packer()
         for done, number in enumerate(numbers):
             on_progress(_SESSIONS, done, len(numbers))
             mender = SessionMender(connection, packer, codecs, number)
-            saved.sessions.append(mender.mend(counted=counted.get(number)))
+            mended = mender.mend(counted=counted.get(number))
+            if number not in hidden:
+                saved.sessions.append(mended)
+        had_rows = not gathered.rows.keys().isdisjoint(("message", "chunk"))
+        had_lost = any(each.lost for each in saved.sessions)
+        saved.had_messages = saved.is_cut_off or had_lost or (had_rows and not hidden)
         if codecs.guessed:
             saved.losses.append(
                 f"{codecs.guessed} codecs were lost and are guessed: payloads are right, the wire's bytes may not be"
             )
         _end_recordings(connection)
-        saved.recordings = connection.scalar(select(func.count()).select_from(recording)) or 0
+        saved.recordings = connection.scalar(select(func.count()).where(IS_THERE)) or 0
     return saved
 
 

@@ -22,7 +22,11 @@ from wiretape_store.salvaging.sqlite_records import RowError, Value, read_number
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
 _LIKELY_PAGE_BYTES = (8192, 4096, 1024, 2048, 16384, 32768, 65536, 512)
+_STORES_PAGE_BYTES = (8192, 4096)
+"""Text cannot look like pages of these sizes: a count of rows that fits has no letter in it."""
 _MAP_ENTRY_BYTES = 5
+_LEAST_ROW_PAGES = 3
+"""A file with so many pages that begin as pages with rows do may have been a database."""
 
 
 class PageKind(IntEnum):
@@ -63,6 +67,8 @@ class FileHeader:
     has_map: bool
     first_free: int
     free_count: int
+    page_count: int
+    """How many pages the file has; 0 where it does not say."""
 
 
 def read_header(head: bytes) -> FileHeader | None:
@@ -74,8 +80,31 @@ def read_header(head: bytes) -> FileHeader | None:
     if page_bytes < 512 or page_bytes & (page_bytes - 1) or page_bytes - head[20] < 480:
         return None
     numbers = struct.unpack(">20I", head[20:100])
-    # Offsets 32 and 36: the free pages; 52: the map; 60: user_version; 68: application_id.
-    return FileHeader(numbers[12], numbers[10], page_bytes, head[20], numbers[8] != 0, numbers[3], numbers[4])
+    # 28: the pages, if 24 and 92 agree; 32 and 36: the free ones; 52: the map; 60: user_version; 68: application_id.
+    page_count = numbers[2] if numbers[1] == numbers[18] else 0
+    return FileHeader(
+        numbers[12], numbers[10], page_bytes, head[20], numbers[8] != 0, numbers[3], numbers[4], page_count
+    )
+
+
+def may_be_database(path: Path) -> bool:
+    """Whether a file whose first page is none of SQLite's has others that look like it. Raises OSError."""
+    with path.open("rb") as file:
+        counts = [_count_row_pages(file.fileno(), page_bytes) for page_bytes in _STORES_PAGE_BYTES]
+    return max(counts) >= _LEAST_ROW_PAGES
+
+
+def _count_row_pages(descriptor: int, page_bytes: int) -> int:
+    """Count pages that begin as a page with rows does, among the first ones."""
+    kinds = {PageKind.INDEX, PageKind.TABLE}
+    starts = (os.pread(descriptor, 8, number * page_bytes) for number in range(1, 1000))
+    return sum(
+        len(start) == 8
+        and start[0] in kinds
+        and 0 < int.from_bytes(start[3:5], "big") < page_bytes // 4
+        and start[7] < 60
+        for start in starts
+    )
 
 
 class PageFile:
@@ -104,6 +133,9 @@ class PageFile:
         """Of each page; a guess where neither the file nor its log says it."""
         in_file = -(-self._size // self.page_bytes)
         self.page_count = max([in_file, *(log.pages if log else ())])
+        self.pages_told = (log.page_count if log else 0) or (self.header.page_count if self.header else 0)
+        """How many pages it should have, by its log or its header; 0 where neither says."""
+        self.missing_pages = self._missing_pages()
         reserved = self.header.reserved_bytes if self.header else 0
         self._usable = self.page_bytes - reserved
         self._has_map = self.header is None or self.header.has_map
@@ -169,17 +201,14 @@ class PageFile:
         return max(_LIKELY_PAGE_BYTES, key=self._looks_like_pages)
 
     def _looks_like_pages(self, page_bytes: int) -> int:
-        """Count bytes in pages that begin as a page with rows does, among the first ones."""
-        kinds = {PageKind.INDEX, PageKind.TABLE}
-        starts = (os.pread(self._file, 8, number * page_bytes) for number in range(1, 1000))
-        return sum(
-            page_bytes
-            for start in starts
-            if len(start) == 8
-            and start[0] in kinds
-            and 0 < int.from_bytes(start[3:5], "big") < page_bytes // 4
-            and start[7] < 60
-        )
+        """Count bytes in pages that begin as a page with rows does."""
+        return page_bytes * _count_row_pages(self._file, page_bytes)
+
+    def _missing_pages(self) -> int:
+        """Count the pages that neither the file nor its log has any more, or not whole."""
+        of_log = self._log.pages if self._log is not None else {}
+        whole = self._size // self.page_bytes
+        return max(0, self.pages_told - whole - sum(whole < number <= self.pages_told for number in of_log))
 
     def _free_pages(self) -> set[int]:
         """Follow the list of free pages, where there is no map."""

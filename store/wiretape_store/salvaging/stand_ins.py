@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select
 
 from wiretape_protocols import DEFAULT_PROTOCOL
+from wiretape_store.recording_rows import BEING_PRUNED
 from wiretape_store.schema import chunk, event, message, recording, session, upstream
 
 
@@ -14,6 +15,13 @@ def session_numbers(connection: Connection) -> list[int]:
     numbers = set(connection.scalars(select(session.c.id)))
     numbers.update(connection.scalars(select(chunk.c.session_id).distinct()))
     return sorted(numbers)
+
+
+def being_pruned(connection: Connection) -> set[int]:
+    """Sessions of recordings that are being pruned: no reader sees them."""
+    its = select(session.c.id).join(upstream, upstream.c.id == session.c.upstream_id)
+    its = its.join(recording, recording.c.id == upstream.c.recording_id)
+    return set(connection.scalars(its.where(recording.c.pinned == BEING_PRUNED)))
 
 
 def drop_strays(connection: Connection) -> Iterator[str]:

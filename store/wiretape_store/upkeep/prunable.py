@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from wiretape_store.database import Synchronous
 from wiretape_store.errors import StoreError, UnknownRecordingError
@@ -13,7 +14,7 @@ from wiretape_store.reader import StoreReader
 from wiretape_store.recorder_process import RecorderProcess, has_recorder
 from wiretape_store.recording_rows import IS_THERE
 from wiretape_store.schema import chunk, recording, session, upstream
-from wiretape_store.upkeep.room import used_bytes
+from wiretape_store.upkeep.room import fixed_bytes, used_bytes
 
 
 class UnprunableError(StoreError):
@@ -55,7 +56,7 @@ class Prunable:
 def recordings(connection: Connection) -> list[Prunable]:
     """All recordings, those that ended first before the others."""
     sizes = _chunk_bytes(connection)
-    overhead = _overhead(connection, sum(sizes.values()))
+    share, overhead = _estimate(connection, sum(sizes.values()))
     alive = announced(connection)
     found = []
     facts = {row.recording_id: row for row in connection.execute(_FACTS)}
@@ -65,15 +66,19 @@ def recordings(connection: Connection) -> list[Prunable]:
         last_at_us = row.ended_at_us
         if last_at_us is None:
             last_at_us = row.started_at_us if fact is None else max(row.started_at_us, int(fact.last_at_us))
-        live = row.ended_at_us is None and has_recorder(
-            row.id, RecorderProcess(row.host, row.pid, row.born), alive
-        )
-        stored = sizes.get(row.id, 0) + round(messages * overhead)
+        live = is_live(row, alive)
+        stored = round(sizes.get(row.id, 0) * share + messages * overhead)
         sessions = 0 if fact is None else int(fact.sessions)
         found.append(
             Prunable(row.id, row.name, last_at_us, sessions, messages, stored, row.pinned == 1, live)
         )
     return sorted(found, key=lambda one: (one.last_at_us, one.number))
+
+
+def is_live(row: "Row[*tuple[Any, ...]]", alive: set[int] | None) -> bool:
+    """Tell whether a row of `recording` is still being recorded; `alive` is what `announced` tells."""
+    process = RecorderProcess(row.host, row.pid, row.born)
+    return row.ended_at_us is None and has_recorder(row.id, process, alive)
 
 
 def named(path: str, every: Sequence[Prunable], asked: Sequence[str]) -> set[str]:
@@ -92,21 +97,26 @@ def named(path: str, every: Sequence[Prunable], asked: Sequence[str]) -> set[str
     return found
 
 
-def pin(url: str, what: str, *, pinned: bool) -> str:
-    """Keep a recording, found by its name or id, from being pruned, or no longer; returns its name."""
+def pin(url: str, *asked: str, pinned: bool) -> list[str]:
+    """
+    Keep recordings, found by their names or ids, from being pruned, or no longer; returns their names.
+
+    All of them or, with UnknownRecordingError, none.
+    """
     with StoreReader(url) as reader:
-        found = reader.recording(what)
+        found = [reader.recording(what) for what in asked]
     database = open_for_writing(url, Synchronous.FULL)
     try:
         with database.transaction("pinning", writes=True) as connection:
             lock_recordings(connection)
-            its = (recording.c.id == int(found.id[1:])) & IS_THERE
-            changed = connection.execute(update(recording).where(its).values(pinned=int(pinned)))
-            if changed.rowcount != 1:  # Pruned since it was found.
-                raise UnknownRecordingError(database.path, what, [])
+            for one, what in zip(found, asked, strict=True):
+                its = (recording.c.id == int(one.id[1:])) & IS_THERE
+                changed = connection.execute(update(recording).where(its).values(pinned=int(pinned)))
+                if changed.rowcount != 1:  # Pruned since it was found.
+                    raise UnknownRecordingError(database.path, what, [])
     finally:
         database.close()
-    return found.name
+    return [one.name for one in found]
 
 
 _FACTS = (
@@ -132,8 +142,15 @@ def _chunk_bytes(connection: Connection) -> dict[int, int]:
     return {number: int(size) for number, size in connection.execute(query)}
 
 
-def _overhead(connection: Connection, chunks: int) -> float:
-    """How many bytes a message takes besides its part of a chunk."""
+def _estimate(connection: Connection, chunks: int) -> tuple[float, float]:
+    """
+    Say which share of the chunks' bytes removing them would free, and how many bytes a message besides.
+
+    What fits into the pages that an empty store has as well frees nothing.
+    """
+    room = max(0, used_bytes(connection) - fixed_bytes(connection))
+    if room < chunks:
+        return room / chunks, 0.0
     counted = select(func.sum(session.c.messages_from_client + session.c.messages_from_upstream))
     messages = int(connection.scalar(counted) or 0)
-    return max(0, used_bytes(connection) - chunks) / messages if messages else 0.0
+    return 1.0, (room - chunks) / messages if messages else 0.0

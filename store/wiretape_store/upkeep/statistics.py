@@ -71,7 +71,7 @@ class Holding:
         return sum(amount.size_bytes for amount in self.codecs.values())
 
     def stored_bytes(self, row_bytes: float) -> int:
-        """What it takes in the store, with so many bytes for each message's row and what belongs to it."""
+        """What it takes in the store beyond its fixed room, with so many bytes for each message's row and so on."""
         return self.chunk_bytes + round(self.messages * row_bytes)
 
     def include(self, other: "Holding") -> None:
@@ -110,7 +110,7 @@ class Statistics:
     total: Holding
     room: Room
     row_bytes: float
-    """What a message takes in the file besides its part of a chunk, on average over the store."""
+    """What a message takes besides its part of a chunk and the fixed room, on average over the store."""
 
 
 def statistics(
@@ -166,10 +166,10 @@ def _holdings(
     try:
         counter = _Counter(Codecs(database.connection))
         with database.transaction("measuring", writes=False) as connection:
-            room = room_of(database, connection)
             # Those of what is being pruned as well: they take room too.
             whole = select(func.sum(chunk.c.count), func.sum(func.length(chunk.c.data)))
             messages, packed = (int(number or 0) for number in connection.execute(whole).one())
+            room = room_of(database, connection, packed)
             for its in [query] if every else [query.where(chunk.c.session_id == one) for one in holdings]:
                 for session, count, settled, data in connection.execute(its, execution_options=_STREAMED):
                     if session in holdings:  # It may have begun since the sessions were listed.
