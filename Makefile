@@ -42,5 +42,5 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov demo.db demo.db-wal demo.db-shm
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov demo.* edited.db* killed.db* recorder.json
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

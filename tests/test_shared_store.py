@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 
 from wiretape.daemon import Daemon, daemon_beside
 from wiretape.simulators.hotbit import HotbitSimulator
-from wiretape_store import EndKind, StoreReader
+from wiretape_store import EndKind, StoreReader, StoreWriter
 
 
 async def ask(url: str, number: int) -> str:
@@ -111,3 +111,12 @@ def test_a_copy_that_cannot_be_is_told(
     assert (done.returncode, done.stdout) == (status, "")
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "b.db").exists()
+
+
+def test_a_store_without_recordings_has_nothing_to_copy(tmp_path: Path) -> None:
+    StoreWriter(str(tmp_path / "a.db"), clock_us=lambda: 1).close()
+    done = wiretape("copy", "--all", "--store", str(tmp_path / "a.db"), "--to", str(tmp_path / "b.db"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a.db holds no recordings to copy" in done.stderr
+    assert not (tmp_path / "b.db").exists()

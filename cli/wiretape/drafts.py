@@ -15,6 +15,10 @@ from wiretape_protocols import WiretapeError
 
 Step = Callable[[BinaryIO], None]
 
+_SQLITE_MAGIC = b"SQLite format 3\0"  # https://sqlite.org/fileformat.html, 1.3.1
+_SQLITE_COMPANIONS = ("", "-wal", "-shm", "-journal")
+"""What SQLite appends to a database's name for the files that belong to it."""
+
 
 class OutputError(WiretapeError):
     """A file cannot be written."""
@@ -48,11 +52,29 @@ def write_whole(path: str, fill: Step, check: Step | None = None) -> int:
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise OutputError(path, "it is there and is no regular file", "name another")
+    if _is_of_a_database(target):
+        raise OutputError(
+            path, "it is a SQLite database or belongs to one, such as a store", "name another file"
+        )
     try:
         return _written(target, fill, check)
     except OSError as exc:
         advice = "name another file, or give it room and this user the right to write there"
         raise OutputError(path, exc.strerror or str(exc), advice) from exc
+
+
+def _is_of_a_database(target: Path) -> bool:
+    name = str(target)
+    bases = (Path(name.removesuffix(end)) for end in _SQLITE_COMPANIONS if name.endswith(end))
+    return any(_begins_as_database(base) for base in bases)
+
+
+def _begins_as_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    except OSError:
+        return False
 
 
 def _written(target: Path, fill: Step, check: Step | None) -> int:

@@ -2,6 +2,14 @@
 
 import click
 
+
+def recording_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name that is empty, for the `callback` of an option that names a recording."""
+    if name is not None and not name.strip():
+        raise click.BadParameter("a recording needs a name: write one, or leave the option out")
+    return name
+
+
 store_option = click.option(
     "--store",
     envvar="WIRETAPE_STORE",

@@ -3,12 +3,14 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import click
+
 from wiretape_protocols import WiretapeError
-from wiretape_store import StoreReader, StoreWriter, Synchronous, import_recording
+from wiretape_store import MissingStoreError, StoreReader, StoreWriter, Synchronous, import_recording
 
 SUFFIX = ".tape"
 
@@ -44,22 +46,54 @@ def is_tape(what: str) -> bool:
 
 
 @contextmanager
-def opened[What: (str, str | None)](store: str, what: What) -> Iterator[tuple[StoreReader, What]]:
+def opened_by[What: (str, str | None), Reader: StoreReader](
+    open_store: Callable[[str], Reader], store: str, what: What
+) -> Iterator[tuple[Reader, What]]:
     """
     Open what holds WHAT: the store; or the tape that WHAT or `store` is, as a store of its own.
 
-    Yields the reader and what to ask it for. A tape's store is private and gone afterwards.
+    Yields the reader that `open_store` gives, and what to ask it for. A tape's store is private and
+    gone afterwards.
     """
     path = _tape_in(what)
     if path is not None:
-        with _tape_as_store(path) as (reader, name):
+        with _tape_as_store(path) as (url, name), open_store(url) as reader:
             yield reader, name
     elif store.endswith(SUFFIX) and is_tape(store):
-        with _tape_as_store(Path(store)) as (reader, _):
+        with _tape_as_store(Path(store)) as (url, _), open_store(url) as reader:
             yield reader, what
     else:
-        with StoreReader(store) as reader:
+        with _store_opened(open_store, store, what) as reader:
             yield reader, what
+
+
+def opened[What: (str, str | None)](
+    store: str, what: What
+) -> AbstractContextManager[tuple[StoreReader, What]]:
+    """Open what holds WHAT, as `opened_by` does, for those whom any reader suits."""
+    return opened_by(StoreReader, store, what)
+
+
+def no_tape(
+    _context: click.Context, _argument: click.Parameter, what: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Refuse a tape, for the `callback` of an argument that names what only a store has."""
+    for each in (what,) if isinstance(what, str) else what or ():
+        if is_tape(each):
+            raise click.BadParameter(f"{each} is a tape: import it first ('wiretape import {each}')")
+    return what
+
+
+def _store_opened[Reader: StoreReader](
+    open_store: Callable[[str], Reader], store: str, what: str | None
+) -> Reader:
+    try:
+        return open_store(store)
+    except MissingStoreError:
+        for each in (what, store):
+            if each is not None and each.endswith(SUFFIX):
+                raise MissingTapeError(each) from None
+        raise
 
 
 def _tape_in(what: str | None) -> Path | None:
@@ -67,7 +101,7 @@ def _tape_in(what: str | None) -> Path | None:
 
 
 @contextmanager
-def _tape_as_store(path: Path) -> Iterator[tuple[StoreReader, str]]:
+def _tape_as_store(path: Path) -> Iterator[tuple[str, str]]:
     from wiretape_store.tapes import read_tape
 
     incoming = read_tape(path)
@@ -79,5 +113,4 @@ def _tape_as_store(path: Path) -> Iterator[tuple[StoreReader, str]]:
         finally:
             # Settling is for stores that stay.
             writer.abandon()
-        with StoreReader(url) as reader:
-            yield reader, recording.name
+        yield url, recording.name

@@ -31,6 +31,8 @@ from wiretape_store import KeepWire, Recording, StoreError, StoreWriter, Upstrea
 
 _CHUNK_BYTES = 1 << 20
 _LONGEST_WAIT_US = 1_000_000
+_KEEP_ALIVE_S = 3
+"""So often others are shown that this recorder lives, also when nothing comes in."""
 
 
 class Intake:
@@ -91,17 +93,26 @@ class Intake:
         """Commit when it is time; a failure is the end, or where that is allowed, a gap."""
         try:
             self._writer.commit_if_due()
-            if self._unopened:
-                self._open_late()
         except StoreError as exc:
             self._fail(exc)
             self._lost += self._writer.discard()
-        else:
-            if self._failing and not self._unopened and self._writer.next_commit_at_us is None:
-                self._failing = False
-                more = f", and all of {self._lost_connections} connections" if self._lost_connections else ""
-                self._warn(f"the store is back; {self._lost} messages{more} passed unrecorded")
-                self._lost = self._lost_connections = 0
+            return
+        at_us = now_us()
+        if self._unopened and at_us >= self._try_again_us:
+            self._try_again_us = at_us + _LONGEST_WAIT_US
+            try:
+                self._open_late(at_us)
+            except StoreError as exc:
+                self._fail(exc)
+                return
+        self._say_if_back()
+
+    def _say_if_back(self) -> None:
+        if self._failing and not self._unopened and self._writer.next_commit_at_us is None:
+            self._failing = False
+            more = f", and all of {self._lost_connections} connections" if self._lost_connections else ""
+            self._warn(f"the store is back; {self._lost} messages{more} passed unrecorded")
+            self._lost = self._lost_connections = 0
 
     def _fail(self, exc: StoreError) -> None:
         if not self._pass:
@@ -117,12 +128,8 @@ class Intake:
             self._fail(exc)
             self._unopened[record.key] = (record, None)
 
-    def _open_late(self) -> None:
+    def _open_late(self, at_us: int) -> None:
         """Record the connections that began while the store was away; their traffic so far is lost."""
-        at_us = now_us()
-        if at_us < self._try_again_us:
-            return
-        self._try_again_us = at_us + _LONGEST_WAIT_US
         for key, (record, end) in list(self._unopened.items()):
             session = self._begin(record)
             session.miss_beginning(at_us)
@@ -152,12 +159,29 @@ class Intake:
             session.end(how, at_us)
 
     def stop(self, at_us: int) -> None:
-        """End what is still open as interrupted, and the recording; everything is stored after it."""
+        """
+        End what is still open as interrupted, and the recording; everything is stored after it.
+
+        Raises StoreError also where all that remains unstored is that there were some connections.
+        """
+        unopened = self._open_last(at_us)
         for key in list(self._sessions):
             self._end(key, Ending(None, interrupted=True), at_us)
         self._writer.end_recording(self._recording.id)
         self._writer.commit()
         self.stopped = True
+        if unopened is not None:
+            raise unopened
+        self._say_if_back()
+
+    def _open_last(self, at_us: int) -> StoreError | None:
+        """Try for the last time to record the connections that the store does not know; say why not."""
+        try:
+            self._open_late(at_us)
+        except StoreError as exc:
+            self._warn(f"nothing is recorded of {len(self._unopened)} connections: the store is not back")
+            return exc
+        return None
 
 
 def serve(feed: socket.socket, settings: IntakeSettings) -> int:
@@ -209,13 +233,17 @@ def _take_all(feed: socket.socket, writer: StoreWriter, intake: Intake) -> None:
     reader = RecordReader()
     poller = select.poll()
     poller.register(feed, select.POLLIN)
+    shown_at = time.monotonic()
     while not intake.stopped:
+        if time.monotonic() - shown_at >= _KEEP_ALIVE_S:
+            writer.keep_alive()
+            shown_at = time.monotonic()
         due_us = writer.next_commit_at_us
         # A clock that was set back must not put a commit off; nothing waits longer than a poll does.
-        wait_ms = None if due_us is None else min(max(0, due_us - _wall_us()), _LONGEST_WAIT_US) // 1000 + 1
+        wait_us = _KEEP_ALIVE_S * 1_000_000 if due_us is None else min(due_us - _wall_us(), _LONGEST_WAIT_US)
         if due_us is None and not poller.poll(0) and writer.settle():
             continue
-        if poller.poll(wait_ms):
+        if poller.poll(max(0, wait_us) // 1000 + 1):
             try:
                 chunk = feed.recv(_CHUNK_BYTES)
             except ConnectionError:

@@ -67,7 +67,7 @@ def parse_target(text: str) -> Target:
             f"the URL of {name} cannot be read (its host or port): write ws://HOST[:PORT][/PATH] or wss://..."
         )
         raise UsageError(message) from exc
-    if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+    if parts.scheme not in {"ws", "wss"} or not parts.hostname or any(map(str.isspace, url)):
         message = f"{_shown(url)!r} is not a WebSocket URL: the upstream {name} needs ws://HOST[:PORT] or wss://HOST[:PORT]"
         raise UsageError(message)
     if parts.username is not None or parts.fragment:

@@ -14,6 +14,7 @@ from wiretape_replay.recordings import ReplayedRecording, ReplayedUpstream
 from wiretape_replay.script import Script
 from wiretape_replay.settings import ReplaySettings
 from wiretape_replay.verdict import Verdict, merged
+from wiretape_store.importing import split_listen
 from wiretape_store.records import Headers, Session
 
 _HIGHEST_PORT = 65535
@@ -206,10 +207,11 @@ class ReplayServer:
 
 def split_address(text: str) -> tuple[str, int]:
     """Read `host:port`, the host of IPv6 in brackets. Raises SettingError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+    address = split_listen(text)
+    if address is None:
         raise SettingError("listen", text, "host:port, such as 127.0.0.1:8081")
-    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+    host, port = address
+    return host or "127.0.0.1", port
 
 
 def _bracketed(host: str) -> str:

@@ -44,9 +44,5 @@ class Database(ABC):
         """Show, in a transaction, that a recording's recorder lives, where the database can tell others."""
 
     @abstractmethod
-    def shrink(self) -> None:
-        """Give the room that nothing uses any more back, where that is not the database's own business."""
-
-    @abstractmethod
     def close(self) -> None:
         """Close the connection."""

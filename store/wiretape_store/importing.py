@@ -5,13 +5,25 @@ Readers of such files make an `IncomingRecording`; what it holds passes the same
 redacting as what the recorder sees.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from wiretape_protocols import Decoded, Opcode, Redactor, parse_rules, protocol_named
 from wiretape_store.classifying import Classifier
-from wiretape_store.records import End, Event, Handshake, Recording, UpstreamSpec
+from wiretape_store.records import End, Event, EventKind, Handshake, Recording, UpstreamSpec
 from wiretape_store.writer import StoreWriter
+
+_SWITCHING = 101
+_HIGHEST_PORT = 65535
+_CONTROL_BYTES = 125
+"""Of a control frame's body; RFC 6455 section 5.5."""
+_NOT_IN_TARGET = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_ADDRESS = re.compile(
+    rf"(\[?[0-9A-Fa-f:.]*(?:%[\w.-]+)?\]?|{_LABEL}(?:\.{_LABEL})*\.?):([0-9]{{1,5}})", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,43 @@ class IncomingRecording:
     """What whoever imports it should be told, each a sentence."""
 
 
+def split_listen(text: str) -> tuple[str, int] | None:
+    """Split `host:port`, the host of IPv6 in brackets; None where nothing could listen there."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found[2]) > _HIGHEST_PORT or ".." in found[1] or found[1].startswith("."):
+        return None
+    return found[1].removeprefix("[").removesuffix("]"), int(found[2])
+
+
+def target_fault(target: str) -> str | None:
+    """Say why nobody could ask for a target; None where somebody can."""
+    if _NOT_IN_TARGET.search(target):
+        return "it has a space, a control character or half a surrogate pair: write it percent-encoded"
+    return None
+
+
+def end_fault(end: End) -> str | None:
+    """Say why the reason of an end could not be sent or stored; None where it can."""
+    if end.reason is not None and _SURROGATE.search(end.reason):
+        return "the reason has half a surrogate pair, which is no text"
+    return None
+
+
+def event_fault(event: Event) -> str | None:
+    """Say why an event could not have been; None where it could."""
+    if event.kind is EventKind.CLOSE and len(event.data) > _CONTROL_BYTES:
+        return f"a close frame holds at most {_CONTROL_BYTES} bytes, code and reason, not {len(event.data)}"
+    return None
+
+
+def message_fault(handshake: Handshake) -> str | None:
+    """Say why a session with such a handshake has no messages; None where it may."""
+    if handshake.status == _SWITCHING:
+        return None
+    status = "no status" if handshake.status is None else f"status {handshake.status}"
+    return f"a session with {status} has no messages: only one with status 101 was opened"
+
+
 def import_recording(
     writer: StoreWriter,
     incoming: IncomingRecording,
@@ -72,7 +121,7 @@ def import_recording(
     Its rules are applied to whatever is no token yet; `environment` has the values of their
     variables, and one that is not set is not looked for. Raises RecordingExistsError for a name that
     is taken, UnknownProtocolError, RuleError, and what reading `incoming` raises; in that case
-    nothing of it stays in the store.
+    nothing of it stays in the store. Nobody sees it before it is whole.
     """
     key = writer.redaction_key if incoming.redaction_key is None else incoming.redaction_key
     redactor = Redactor(key, parse_rules(incoming.redaction_rules), environment)
@@ -84,6 +133,7 @@ def import_recording(
         started_at_us=incoming.started_at_us,
         redaction_rules=incoming.redaction_rules,
         redaction_key=incoming.redaction_key,
+        hidden=True,
     )
     upstream_ids = {upstream.name: upstream.id for upstream in recording.upstreams}
     try:

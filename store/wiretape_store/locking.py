@@ -2,7 +2,7 @@
 The order in which writers that share a store wait for each other, so that none waits in a circle.
 
 Who needs several takes them in this order: all recordings, then sessions in the order of their ids,
-then names. SQLite lets one writer in at a time, and needs none of it.
+then the row of their recording (`holding`), then names. SQLite lets one writer in at a time, and needs none of it.
 """
 
 from collections.abc import Collection
@@ -42,20 +42,20 @@ def lock_names(connection: Connection) -> None:
 
 def lock_sessions(connection: Connection, session_ids: Collection[int]) -> None:
     """Keep others from writing to these sessions."""
-    if _is_shared(connection) and session_ids:
+    if is_shared(connection) and session_ids:
         rows = select(session.c.id).where(session.c.id.in_(session_ids)).order_by(session.c.id)
         connection.execute(rows.with_for_update(key_share=True)).all()
 
 
 def announce(connection: Connection, recording_id: int) -> None:
     """Show that a recording's recorder lives, for as long as it stays connected."""
-    if _is_shared(connection):
+    if is_shared(connection):
         connection.exec_driver_sql(SHOW_ALIVE, (recording_id,))
 
 
 def announced(connection: Connection) -> set[int] | None:
     """Tell the ids of the recordings whose recorders live; None where the database does not know."""
-    if not _is_shared(connection):
+    if not is_shared(connection):
         return None
     query = (
         f"SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = {ALIVE_CLASS} AND granted"  # noqa: S608 - a constant
@@ -65,9 +65,10 @@ def announced(connection: Connection) -> set[int] | None:
 
 
 def _lock(connection: Connection, number: int) -> None:
-    if _is_shared(connection):
+    if is_shared(connection):
         connection.execute(select(func.pg_advisory_xact_lock(APPLICATION_ID, number)))
 
 
-def _is_shared(connection: Connection) -> bool:
+def is_shared(connection: Connection) -> bool:
+    """Tell whether the store is in PostgreSQL, where many write at once and a connection shows who lives."""
     return connection.dialect.name == "postgresql"

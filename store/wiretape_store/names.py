@@ -1,6 +1,7 @@
 """Values that many messages share, stored once and known by number: names and codecs."""
 
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
@@ -67,7 +68,7 @@ class Renewal:
     In PostgreSQL nobody removes any (see `sweeping`), and there is nothing to do.
     """
 
-    def __init__(self, connection: Connection, *ids: "NameIds | CodecIds") -> None:
+    def __init__(self, connection: Connection, *ids: dict[Any, Any]) -> None:
         self._connection = connection
         self._ids = ids
         self._version: int | None = None

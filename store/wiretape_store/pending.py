@@ -6,9 +6,12 @@ from typing import Any
 
 from wiretape_protocols import Codec, Decoded, Opcode, Role
 from wiretape_store.chunks import RAW, Entry
-from wiretape_store.records import End, Event, EventKind, Handshake
+from wiretape_store.records import End, Event, EventKind
 
 Row = tuple[int | None, ...]
+
+_NEVER_GIVEN_UP = frozenset((EventKind.GAP, EventKind.VIOLATION))
+"""They say that something is missing, and are few."""
 
 
 @dataclass(slots=True)
@@ -41,14 +44,16 @@ class LiveSession:
     next_event: int = 0
     messages: list[NewMessage] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    handshake: Handshake | None = None
-    """The handshake as it is to be from now on, where it has changed."""
     end: tuple[int, End] | None = None
     """When and how it ended."""
     last_at_us: int = 0
     """Of what the commits so far have stored."""
     lost: int = 0
     """Messages that were given up since the last commit; it stores how many as a gap."""
+    lost_events: int = 0
+    """Events, likewise."""
+    gap: Event | None = None
+    """The event that says how many; the next one replaces it while it waits."""
     doubtful: tuple[int, int] = (0, 0)
     """So many of the messages and events that wait were in a commit of which nobody knows whether it was done."""
 
@@ -88,21 +93,29 @@ class LiveSession:
         return max(self.last_at_us, *times, 0)
 
     def give_up(self) -> int:
-        """Forget the messages and events that wait, but for how many messages were lost; says how many now."""
+        """
+        Forget what waits, but for gaps, violations and how much was lost; says how many messages now.
+        """
         kept_messages, kept_events = self.doubtful
         lost_now = len(self.messages) - kept_messages
         at_us = self.latest_at_us()
         self.lost += lost_now
-        del self.messages[kept_messages:], self.events[kept_events:]
-        if self.lost:
-            text = f"{self.lost} messages passed unrecorded: the store could not be written"
-            self.events.append(Event(self.next_seq - 1, at_us, False, EventKind.GAP, text.encode()))
+        given_up = [each for each in self.events[kept_events:] if each is not self.gap]
+        kept = [each for each in given_up if each.kind in _NEVER_GIVEN_UP]
+        self.lost_events += len(given_up) - len(kept)
+        del self.messages[kept_messages:]
+        self.events[kept_events:] = kept
+        if self.lost or self.lost_events:
+            more = f" and {self.lost_events} events" if self.lost_events else ""
+            text = f"{self.lost} messages{more} passed unrecorded: the store could not be written"
+            self.gap = Event(self.next_seq - 1, at_us, False, EventKind.GAP, text.encode())
+            self.events.append(self.gap)
         return lost_now
 
     def doubt(self) -> None:
         """Note that all that waits was in a commit which was done or not."""
         self.doubtful = len(self.messages), len(self.events)
-        self.lost = 0  # The gap that says so is among the events.
+        self.lost = self.lost_events = 0  # The gap that says so is among the events.
 
     def resolve(self) -> None:
         """Drop what was in doubt: it is stored."""
@@ -116,13 +129,12 @@ class LiveSession:
 
     def committed(self) -> None:
         """Drop what waits: it is stored."""
-        self.lost = 0
+        self.lost = self.lost_events = 0
         self.doubtful = 0, 0
         self.last_at_us = self.latest_at_us()
         self.next_event += len(self.events)
         self.messages.clear()
         self.events.clear()
-        self.handshake = None
 
 
 def message_rows(session_id: int, messages: Iterable[NewMessage], ids: Mapping[str, int]) -> list[Row]:

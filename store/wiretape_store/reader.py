@@ -6,6 +6,7 @@ added in between; it holds no more than one chunk and blocks nobody while its ca
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -22,6 +23,7 @@ from wiretape_store.records import Event, EventKind, Message, Recording, Redacti
 from wiretape_store.schema import chunk, event, recording, session, upstream
 from wiretape_store.session_rows import is_without_recorder, session_of, upstream_of
 
+_SESSION_ID = re.compile(r"s[0-9]+")
 _DIGITS = 18
 _LAST_NUMBER = (1 << 31) - 1
 """Of a session: what a column of PostgreSQL holds."""
@@ -129,17 +131,15 @@ class StoreReader:
         """
         The sessions of the store, of a recording (name or id), or the one session `s12`.
 
-        In the order in which they began. Raises UnknownRecordingError.
+        In the order in which they began. Raises UnknownRecordingError and UnknownSessionError.
         """
         if what is None:
             return self._sessions(_SESSIONS)
         try:
             wanted = int(self.recording(what).id[1:])
         except UnknownRecordingError:
-            try:
+            if _SESSION_ID.fullmatch(what):
                 return [self.session(what)]
-            except UnknownSessionError:
-                pass
             raise
         return self._sessions(_SESSIONS.where(recording.c.id == wanted))
 
@@ -205,6 +205,8 @@ class StoreReader:
             # The recorder may have ended them properly after we read and before it was gone.
             with self._reading() as connection:
                 rows = connection.execute(query).all()
+                # Who has begun, or come back, since we asked is not dead either.
+                alive = None if alive is None else alive | (announced(connection) or set())
         return [session_of(row, alive) for row in rows]
 
     def _number(self, session_id: str) -> int:

@@ -16,6 +16,8 @@ from wiretape_store.schema import chunk, event, message, meta, recording, sessio
 
 BEING_PRUNED = -1
 """In place of `pinned`: the recording is being taken apart, and nobody finds it any more."""
+BEING_IMPORTED = -2
+"""In place of `pinned`: the recording is not whole yet, and nobody finds it until it has ended."""
 IS_THERE = recording.c.pinned > BEING_PRUNED
 
 
@@ -27,6 +29,8 @@ class About:
     redaction_key: bytes | None = None
     """None: the store's own."""
     origin: str | None = None
+    hidden: bool = False
+    """It is of no use to anybody before it has ended."""
 
 
 def redaction_key(connection: Connection) -> bytes:
@@ -65,6 +69,7 @@ def insert_recording(
         "redaction_rules": json.dumps(about.redaction_rules, ensure_ascii=False),
         "redaction_key": about.redaction_key,
         "origin": about.origin,
+        "pinned": BEING_IMPORTED if about.hidden else 0,
     }
     recording_id = connection.execute(insert(recording).returning(recording.c.id), begun).scalar_one()
     inserted = []
@@ -78,9 +83,11 @@ def insert_recording(
 
 
 def end_recording(connection: Connection, recording_id: str, ended_at_us: int) -> None:
-    """Set the time at which a recording, given as `r3`, ended."""
-    ended = update(recording).where(recording.c.id == int(recording_id.removeprefix("r")))
-    connection.execute(ended, {"ended_at_us": ended_at_us})
+    """Set the time at which a recording, given as `r3`, ended; one that was hidden is there from now on."""
+    its = recording.c.id == int(recording_id.removeprefix("r"))
+    connection.execute(update(recording).where(its), {"ended_at_us": ended_at_us})
+    hidden = recording.c.pinned == BEING_IMPORTED
+    connection.execute(update(recording).where(its, hidden), {"pinned": 0})
 
 
 def delete_recording(connection: Connection, recording_id: str) -> list[int]:
@@ -126,6 +133,16 @@ def mark_interrupted(connection: Connection) -> None:
                 end_kind=EndKind.INTERRUPTED.value, ended_at_us=session.c.started_at_us + session.c.last_at_us
             )
         )
+
+
+def give_up_imports(connection: Connection) -> None:
+    """Leave to the next prune what an import that died has brought in, and give its name free."""
+    alive = announced(connection)
+    for row in connection.execute(select(recording).where(recording.c.pinned == BEING_IMPORTED)).all():
+        if not has_recorder(row.id, RecorderProcess(row.host, row.pid, row.born), alive):
+            name = f"import given up r{row.id} {row.name}"
+            values = {"pinned": BEING_PRUNED, "name": name}
+            connection.execute(update(recording).where(recording.c.id == row.id).values(values))
 
 
 def _is_taken(connection: Connection, name: str) -> bool:

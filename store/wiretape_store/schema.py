@@ -107,7 +107,8 @@ recording = Table(
         Integer,
         nullable=False,
         server_default="0",
-        comment="1 if pruning must leave it alone, -1 once pruning has begun to remove it.",
+        comment="1 if pruning must leave it alone, -1 once pruning has begun to remove it, -2 while it is "
+        "being imported.",
     ),
     Column(
         "origin",

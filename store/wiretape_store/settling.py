@@ -44,6 +44,8 @@ class _Backlog:
     size: int = 0
     ended: bool = False
     """Nothing will be added, so the last, small chunk is settled too."""
+    keep_wire: KeepWire = KeepWire.NEEDED
+    """What its own recorder was told; of one that is gone nobody knows, so all is kept."""
 
     def is_due(self) -> bool:
         return self.messages >= MAX_MESSAGES or self.size > MAX_BYTES or (self.ended and self.messages > 0)
@@ -86,11 +88,12 @@ class Settler:
             .order_by(chunk.c.session_id)
         )
         for session_id, messages, size in connection.execute(left):
+            self._backlogs[session_id] = _Backlog()
             self.note(session_id, messages, size, ended=True)
 
     def note(self, session_id: int, messages: int, size: int, *, ended: bool) -> None:
         """Say what a commit has added to a session."""
-        backlog = self._backlogs.setdefault(session_id, _Backlog())
+        backlog = self._backlogs.setdefault(session_id, _Backlog(keep_wire=self._keep_wire))
         backlog.messages += messages
         backlog.size += size
         backlog.ended = backlog.ended or ended
@@ -110,6 +113,7 @@ class Settler:
         except BaseException as exc:
             self._codec_ids.clear()
             if not isinstance(exc, ChunkError):
+                self._due[session_id] = self._due.pop(session_id)  # It must not keep others waiting.
                 raise
             # The damage stays for the reader to report; nothing is gained by trying again.
             self.forget(session_id)
@@ -121,7 +125,7 @@ class Settler:
         self._renewal.renew()
         lock_sessions(connection, [session_id])  # Another writer may be at the same, once it has ended.
         hot, is_all = self._read(connection, session_id)
-        chunks = list(runs((seq, self._proven(entry)) for seq, entry in hot))
+        chunks = list(runs((seq, self._proven(entry, backlog.keep_wire)) for seq, entry in hot))
         left = _Backlog()
         rows = []
         for first_seq, entries in chunks:
@@ -159,13 +163,13 @@ class Settler:
                     return messages, False
         return messages, True
 
-    def _proven(self, entry: Entry) -> Entry:
+    def _proven(self, entry: Entry, keep_wire: KeepWire) -> Entry:
         codec_id, wire = entry
         if codec_id != RAW:
             return entry
         decoded = decode(wire)
         codec = self._prover.prove(wire, decoded)
-        if codec.exact or self._keep_wire is KeepWire.NEVER:
+        if codec.exact or keep_wire is KeepWire.NEVER:
             return self._codec_ids[codec], decoded.payload
         return entry
 

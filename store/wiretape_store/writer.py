@@ -6,6 +6,7 @@ keeps the time: it commits when `next_commit_at_us` has come, and settles when n
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,8 @@ from wiretape_store.chunks import Packer, runs
 from wiretape_store.database import Synchronous
 from wiretape_store.doubts import forget_sessions, is_stored
 from wiretape_store.errors import RefusedStoreError, StoreError, UncertainCommitError
-from wiretape_store.locking import lock_sessions
+from wiretape_store.holding import hold_sessions, hold_upstream, reopen_sessions
+from wiretape_store.locking import is_shared, lock_sessions
 from wiretape_store.names import CodecIds, NameIds, Renewal
 from wiretape_store.opening import open_for_writing
 from wiretape_store.pending import LiveSession, NewMessage
@@ -26,6 +28,7 @@ from wiretape_store.records import End, EndKind, Event, Handshake, Recording, Up
 from wiretape_store.schema import chunk, event, message, session
 from wiretape_store.session_rows import COUNTED, end_values, handshake_values
 from wiretape_store.settling import KeepWire, Settler
+from wiretape_store.upkeep.room import give_back
 
 COMMIT_INTERVAL_US = 25_000
 """So long after the first message that waits a commit begins: half of the 50 ms within which it is to be done."""
@@ -67,8 +70,8 @@ class StoreWriter:
         Open the store at `url`, a path or a URL of SQLAlchemy, or create it there.
 
         `clock_us` tells microseconds since 1970, UTC. `process` is who records, this process unless
-        said otherwise. `keep_wire` counts when messages are settled. Sessions that a dead recorder left
-        open are marked as interrupted.
+        said otherwise. `keep_wire` counts when this writer's messages are settled. Sessions that a dead
+        recorder left open are marked as interrupted, and its messages settled with all their bytes.
         """
         self._clock_us = clock_us
         self._commit_interval_us = commit_interval_us
@@ -91,6 +94,7 @@ class StoreWriter:
             with self._database.transaction("opening", writes=True) as connection:
                 self.redaction_key = recording_rows.redaction_key(connection)
                 recording_rows.mark_interrupted(connection)
+                recording_rows.give_up_imports(connection)
                 self._settler.take_over(connection)
         except BaseException:
             self._database.close()
@@ -123,16 +127,18 @@ class StoreWriter:
         redaction_rules: Sequence[str] = (),
         redaction_key: bytes | None = None,
         origin: str | None = None,
+        hidden: bool = False,
     ) -> Recording:
         """
         Begin a recording, durable at once; without a name it is named after the time.
 
         `started_at_us` is given for one that happened before, `redaction_key` for one whose tokens
-        were not made here (empty: nobody knows with what), `origin` for a copy. Raises
+        were not made here (empty: nobody knows with what), `origin` for a copy; `hidden` keeps it from
+        readers until it has ended. Raises
         RecordingExistsError for a name that is taken.
         """
         at_us = self._clock_us() if started_at_us is None else started_at_us
-        about = recording_rows.About(tuple(redaction_rules), redaction_key, origin)
+        about = recording_rows.About(tuple(redaction_rules), redaction_key, origin, hidden)
         with self._database.transaction("beginning a recording", writes=True) as connection:
             free = recording_rows.free_name(connection, self.path, name, at_us)
             begun = recording_rows.insert_recording(connection, free, at_us, self._process, upstreams, about)
@@ -160,7 +166,11 @@ class StoreWriter:
         self._open_recordings.remove(recording_id)
 
     def begin_session(self, upstream_id: int, started_at_us: int, handshake: Handshake) -> int:
-        """Begin a session, durable at once, and return the number that the other methods take."""
+        """
+        Begin a session, durable at once, and return the number that the other methods take.
+
+        Raises StoreError where its recording has been pruned.
+        """
         taken = select(func.count()).where(session.c.upstream_id == upstream_id).select_from(session)
         values: dict[str, Any] = {
             "upstream_id": upstream_id,
@@ -173,6 +183,7 @@ class StoreWriter:
         try:
             with self._database.transaction("beginning a session", writes=True) as connection:
                 self._forget_unsure(connection)
+                hold_upstream(connection, self.path, upstream_id)
                 values["number"] = connection.scalar(taken)
                 session_id = connection.execute(insert(session).returning(session.c.id), values).scalar_one()
         except UncertainCommitError:
@@ -181,10 +192,6 @@ class StoreWriter:
         self._unsure.clear()
         self._live[session_id] = LiveSession()
         return session_id
-
-    def update_handshake(self, session_id: int, handshake: Handshake) -> None:
-        """Replace what is stored of the handshake, when the upstream has answered it."""
-        self._await_commit(session_id).handshake = handshake
 
     def add(self, session_id: int, new: NewMessage) -> None:
         """Add a session's next message. Its number must be greater than those before."""
@@ -215,7 +222,11 @@ class StoreWriter:
             self.commit()
 
     def commit(self) -> None:
-        """Store all that waits, durably. Also settles a little, unless there is too much to do."""
+        """
+        Store all that waits, durably. Also settles a little, unless there is too much to do.
+
+        A session that others took for interrupted is open again. Raises StoreError where one has been pruned.
+        """
         if not self._waiting:
             return
         waiting = self._waiting
@@ -224,6 +235,7 @@ class StoreWriter:
             with self._database.transaction("storing messages", writes=True) as connection:
                 self._forget_unsure(connection)
                 self._resolve_doubts(connection, waiting)
+                hold_sessions(connection, self.path, waiting)
                 sizes = self._store(connection, waiting)
         except BaseException as exc:
             self._forget_ids()
@@ -258,11 +270,28 @@ class StoreWriter:
         except StoreError:
             return False
 
+    def keep_alive(self) -> None:
+        """
+        Show others that this recorder lives; to be called every few seconds, whatever else is done.
+
+        In SQLite they look for its process, and there is nothing to do. Where the server cannot be
+        reached, all stays as it is: the next commit will say so.
+        """
+        if not is_shared(self._database.connection):
+            return
+        live = [session_id for session_id, live in self._live.items() if live.end is None]
+        with (
+            suppress(StoreError),
+            self._database.transaction("showing that it lives", writes=True) as connection,
+        ):
+            reopen_sessions(connection, live)
+
     def discard(self) -> int:
         """
         Forget the messages and events that wait, and say how many messages those were.
 
-        The next commit that succeeds stores how many were lost, as a gap in each session.
+        Gaps and violations go on waiting. The next commit that succeeds stores how many messages and
+        events were lost, as a gap in each session.
         """
         self._waiting_bytes = 0
         return sum(live.give_up() for live in self._waiting.values())
@@ -280,9 +309,17 @@ class StoreWriter:
             until_us = self._clock_us() + CLOSING_US
             while self._clock_us() < until_us and self.settle():
                 pass
-            self._database.shrink()
+            self._give_back(until_us)
         finally:
             self._database.close()
+
+    def _give_back(self, until_us: int) -> None:
+        try:
+            give_back(self._database, lambda: self._clock_us() >= until_us)
+        except RefusedStoreError:
+            raise
+        except StoreError:
+            return  # All is stored; the next who closes the store gives back what is free.
 
     def abandon(self) -> None:
         """Close without storing what waits: as if the process had ended here."""
@@ -342,12 +379,8 @@ class StoreWriter:
         changed = update(session).where(_SESSION).values(last_at_us=bindparam("last"), **counted)
         connection.execute(changed, [live.counter_row(session_id) for session_id, live in waiting.items()])
         for session_id, live in waiting.items():
-            values: dict[str, Any] = {}
-            if live.handshake is not None:
-                values |= handshake_values(live.handshake)
             if live.end is not None:
-                values |= end_values(*live.end)
-            if values:
+                values = end_values(*live.end)
                 connection.execute(update(session).where(session.c.id == session_id), values)
 
     def _settle_after(self, written: int) -> None:

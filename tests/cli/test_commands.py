@@ -250,7 +250,9 @@ def test_a_newer_store_is_refused_by_name(
     [
         pytest.param(["sessions", "nosuch"], 1, "nosuch", id="sessions-of-nothing"),
         pytest.param(["show", "s99"], 1, "s99", id="show-nothing"),
-        pytest.param(["show", "demo"], 1, "demo", id="show-a-recording"),
+        pytest.param(
+            ["show", "demo"], 2, "demo holds 4 sessions: name one of s1, s2, s3, s4", id="show-a-recording"
+        ),
         pytest.param(["tail", "nosuch"], 1, "nosuch", id="tail-nothing"),
         pytest.param(["verify", "nosuch"], 1, "nosuch", id="verify-nothing"),
         pytest.param(["replay", "nosuch"], 1, "nosuch", id="replay-nothing"),

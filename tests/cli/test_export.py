@@ -1,5 +1,6 @@
 """`wiretape export`: which format, what is chosen, and that a file is there whole or as it was."""
 
+import gzip
 import json
 import os
 import stat
@@ -13,7 +14,8 @@ from tape_builders import UPSTREAM, a_message, a_recording, a_session, exported,
 
 from wiretape import formats
 from wiretape.main import run
-from wiretape_store import StoreReader
+from wiretape_protocols import Opcode
+from wiretape_store import IncomingMessage, StoreReader
 from wiretape_store.tapes import read_tape
 
 
@@ -227,3 +229,46 @@ def test_the_value_of_a_variable_with_a_telling_name_is_a_secret(
     assert status == 1
     assert "open sesame" not in err
     assert UPSTREAM.name == "hotbit"
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal"])
+def test_no_store_is_replaced_by_an_export(
+    end: str, capsys: pytest.CaptureFixture[str], demo_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "a.db"
+    store.write_bytes(demo_store.read_bytes())
+    file = Path(f"{store}{end}")
+
+    for asked in (store, demo_store):
+        status, _, err = call(capsys, "demo", file, "--store", asked, "--format", "tape", "--force")
+        assert (status, f"cannot write {file}: it is a SQLite database or belongs to one" in err) == (1, True)
+
+    assert store.read_bytes() == demo_store.read_bytes()
+    assert [path for path in tmp_path.iterdir() if path.read_bytes().startswith(b"{")] == []
+
+
+@pytest.mark.parametrize("suffix", ["har", "csv", "jsonl", "tape"])
+def test_packed_messages_are_no_random_words(
+    suffix: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    payloads = [json.dumps({"price": number * 7919 % 1009, "id": number}).encode() for number in range(2000)]
+    packed = [gzip.compress(each, mtime=0) for each in payloads]
+    items = [IncomingMessage(False, Opcode.BINARY, 0, wire) for wire in packed]
+    store = stored(tmp_path / "a.db", a_recording(a_session(items)))
+
+    status, _, err = call(capsys, "tuesday", tmp_path / f"a.{suffix}", "--store", store)
+
+    assert status == 0, err
+
+
+def test_a_key_in_a_packed_message_of_a_har_is_found(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # No text, so that it stands in the packed bytes alone.
+    wire = gzip.compress(b"\xff AKIA" + b"IOSFODNN7EXAMPLE", mtime=0)
+    items = [IncomingMessage(False, Opcode.BINARY, 0, wire)]
+    store = stored(tmp_path / "a.db", a_recording(a_session(items)))
+
+    status, _, err = call(capsys, "tuesday", tmp_path / "a.har", "--store", store)
+
+    assert (status, "(aws-access-key)" in err) == (1, True)

@@ -161,3 +161,20 @@ def test_every_format_can_be_told_by_its_suffix(each: formats.Format, tmp_path: 
         path = tmp_path / f"a{suffix.upper()}"
         assert not each.writer or formats.format_to_write(str(path), None) is each
         assert not each.reader or formats.format_to_read(path, None) is each
+
+
+@pytest.mark.parametrize("name", ["", " "])
+@pytest.mark.parametrize("command", [("import", "a.tape"), ("record", "hotbit=ws://localhost:1")])
+def test_a_recording_without_a_name_is_a_mistake_of_usage(
+    name: str,
+    command: tuple[str, str],
+    tape: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tape.parent)
+
+    status = run([*command, "--recording", name])
+
+    assert (status, "a recording needs a name" in capsys.readouterr().err) == (2, True)
+    assert list(tape.parent.iterdir()) == [tape]

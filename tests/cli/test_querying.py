@@ -302,3 +302,11 @@ def test_commands_that_ask_start_without_the_recorders_libraries() -> None:
     code = "import sys; from wiretape.commands import sql, grep; sys.exit('mitmproxy' in sys.modules or 'psycopg' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ)).returncode == 0
+
+
+@pytest.mark.parametrize("option", ["-A", "-B", "-C"])
+def test_grep_takes_any_number_of_neighbours(option: str, call: Call) -> None:
+    status, out, err = call("grep", "price.query", "s1", option, "9" * 20)
+
+    assert (status, err) == (0, "")
+    assert out

@@ -63,7 +63,10 @@ def test_a_tape_of_one_session_is_shown_without_naming_it(
     assert "price.query" in call(capsys, "show", one)[1]
     status, out, err = call(capsys, "show", demo_tape)
     assert (status, out) == (2, "")
-    assert f"{demo_tape} holds 4 sessions: name one, as in 'show s1 --store {demo_tape}'" in err
+    assert (
+        f"{demo_tape} holds 4 sessions: name one of s1, s2, s3, s4 (of a tape with --store {demo_tape})"
+        in err
+    )
 
 
 def test_a_tape_is_verified(demo_tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,3 +146,53 @@ def test_a_recording_that_is_called_like_a_tape_is_found_in_the_store(
     monkeypatch.chdir(tmp_path)
 
     assert [call(capsys, "sessions", what, "--store", store)[0] for what in ("b.tape", "runs/1")] == [0, 0]
+
+
+def test_a_tape_is_exported_and_searched_as_its_store_is(
+    demo_tape: Path, demo_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, expected, _ = call(capsys, "grep", "price", "--store", demo_store, "-c")
+
+    asked: tuple[list[object], ...] = ([demo_tape], ["demo", "--store", demo_tape])
+    for number, arguments in enumerate(asked):
+        again = tmp_path / f"{number}.tape"
+        assert call(capsys, "export", arguments[0], again, *arguments[1:])[0] == 0
+        assert again.read_bytes() == demo_tape.read_bytes()
+    assert call(capsys, "grep", "price", demo_tape, "-c") == (0, expected, "")
+    assert call(capsys, "grep", "price", "--store", demo_tape, "-c") == (0, expected, "")
+
+
+@pytest.mark.parametrize(
+    "command", [["stats"], ["tail"], ["compact"], ["pin"], ["unpin"], ["copy", "--to", "b.db"]], ids=" ".join
+)
+def test_a_command_that_takes_no_tape_says_to_import_it(
+    command: list[str], demo_tape: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(demo_tape.parent)
+
+    status, _, err = call(capsys, *command, "demo.tape")
+
+    assert (status, "demo.tape is a tape: import it first ('wiretape import demo.tape')" in err) == (2, True)
+    assert list(demo_tape.parent.iterdir()) == [demo_tape]
+
+
+@pytest.mark.parametrize("command", [["stats"], ["tail"], ["sql", "select 1"], ["check"]], ids=" ".join)
+def test_a_tape_in_the_place_of_a_store_is_named_as_one(
+    command: list[str], demo_tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = call(capsys, *command, "--store", demo_tape)
+
+    assert (status, "it is a tape, not a store; import it first" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sessions", "n.tape"], ["sessions", "--store", "n.tape"], ["export", "n.tape", "n.har"]]
+)
+def test_a_tape_that_is_not_there_is_no_missing_store(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    status, _, err = call(capsys, *arguments)
+
+    assert (status, "no tape at n.tape" in err) == (2, True)

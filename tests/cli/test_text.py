@@ -2,7 +2,7 @@
 
 import pytest
 
-from wiretape.text import bytes_text, message_line, message_object, table, time_text
+from wiretape.text import bytes_text, counted, message_line, message_object, table, time_text
 from wiretape_protocols import IDENTITY, Opcode, Role
 from wiretape_store import Message
 
@@ -20,6 +20,10 @@ def a_message(payload: bytes) -> Message:
         answers=2,
         stream="",
     )
+
+
+def test_one_of_a_kind_is_no_plural() -> None:
+    assert [counted(number, "session") for number in (0, 1, 2)] == ["0 sessions", "1 session", "2 sessions"]
 
 
 def test_numbers_stand_on_the_right_and_words_on_the_left() -> None:

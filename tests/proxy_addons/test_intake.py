@@ -1,12 +1,14 @@
 """The writer's side of a recorder, in this process, with a store that fails when told to."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from wiretape_addons import intake as intake_module
 from wiretape_addons.feed import Ending, Kind, Opening, Record, json_body
-from wiretape_addons.intake import Intake
+from wiretape_addons.intake import Intake, _take_all
 from wiretape_store import (
     EndKind,
     EventKind,
@@ -132,6 +134,91 @@ def test_a_gap_is_recorded_as_soon_as_the_store_is_back(writer: FailingWriter, c
     ]
 
 
+def events_of(writer: StoreWriter) -> dict[str, list[EventKind]]:
+    with StoreReader(writer.path) as reader:
+        return {
+            session.handshake.target: [event.kind for event in reader.events(session.id)]
+            for session in reader.sessions()
+        }
+
+
+def test_connections_that_the_store_does_not_know_yet_are_recorded_at_the_end(
+    writer: FailingWriter, clock: Clock
+) -> None:
+    warnings: list[str] = []
+    intake = intake_of(writer, warnings)
+    writer.full = True
+    intake.take(opened(0, "/open"))
+    intake.take(opened(1, "/gone"))
+    intake.take(end(1))
+    commit_later(intake, clock)
+    writer.full = False
+
+    intake.stop(9)
+
+    assert events_of(writer) == {"/open": [EventKind.GAP], "/gone": [EventKind.GAP]}
+    with StoreReader(writer.path) as reader:
+        assert [session.end.kind for session in reader.sessions()] == [EndKind.INTERRUPTED, EndKind.EOF]
+    assert warnings[1:] == ["the store is back; 0 messages, and all of 2 connections passed unrecorded"]
+
+
+def test_connections_that_the_store_never_knew_are_a_failure(
+    writer: FailingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    intake = intake_of(writer, warnings)
+    intake.take(opened(0))
+    intake.take(text(0, b"a"))
+    writer.full = True
+    intake.take(opened(1, "/lost"))
+    with monkeypatch.context() as back:
+        # Room for what is known, not for more.
+        back.setattr(writer, "commit", super(FailingWriter, writer).commit)
+        with pytest.raises(StoreError, match="beginning a session failed: disk full"):
+            intake.stop(9)
+    writer.full = False
+
+    assert intake.stopped
+    assert warnings[1:] == ["nothing is recorded of 1 connections: the store is not back"]
+    with StoreReader(writer.path) as reader:
+        assert reader.recording("test").ended_at_us is not None
+        assert [message.wire for message in reader.messages("s1")] == [b"a"]
+
+
+def test_the_gap_of_a_late_connection_outlives_another_failure(
+    writer: FailingWriter, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "now_us", iter((0, 10_000_000)).__next__)
+    intake = intake_of(writer, [])
+    writer.full = True
+    intake.take(opened(0, "/late"))
+    intake.commit_if_due()
+    writer.full = False
+    intake.commit_if_due()
+    writer.full = True
+    commit_later(intake, clock)
+    writer.full = False
+    intake.stop(9)
+
+    assert events_of(writer) == {"/late": [EventKind.GAP]}
+
+
+def test_what_waits_is_kept_when_only_a_late_connection_cannot_be_opened(
+    writer: FailingWriter, clock: Clock
+) -> None:
+    intake = intake_of(writer, [])
+    intake.take(opened(0))
+    intake.take(text(0, b"a"))
+    writer.full = True
+    intake.take(opened(1, "/late"))
+    intake.commit_if_due()
+    writer.full = False
+    intake.stop(9)
+
+    with StoreReader(writer.path) as reader:
+        assert [message.wire for message in reader.messages("s1")] == [b"a"]
+
+
 def masked(payload: bytes) -> bytes:
     return bytes([0x81, 0x80 | 126]) + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload
 
@@ -182,3 +269,19 @@ def test_records_of_a_connection_that_is_not_known_are_ignored(writer: FailingWr
     intake.stop(9)
 
     assert intake.stopped
+
+
+def test_an_idle_recorder_shows_that_it_lives(writer: FailingWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy, feed = socket.socketpair()
+    monkeypatch.setattr("wiretape_addons.intake._KEEP_ALIVE_S", 0)
+    shown = []
+
+    def keep_alive() -> None:
+        shown.append(True)
+        if len(shown) == 3:
+            proxy.close()
+
+    monkeypatch.setattr(writer, "keep_alive", keep_alive)
+    with proxy, feed:
+        _take_all(feed, writer, intake_of(writer, []))
+    assert len(shown) >= 3

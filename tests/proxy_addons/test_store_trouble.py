@@ -3,10 +3,14 @@
 import asyncio
 import os
 import signal
+import socket
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,8 +20,9 @@ from websockets.exceptions import ConnectionClosed
 
 from small_disk import fill, small_disk
 from wiretape_addons import Outlet, OutletSettings
-from wiretape_addons.feed import Kind, Opening, Record, json_body
+from wiretape_addons.feed import IntakeSettings, Kind, Opening, Record, header, json_body
 from wiretape_addons.intake import Intake
+from wiretape_addons.intake import serve as take_feed
 from wiretape_store import EndKind, EventKind, StoreReader, StoreWriter, UpstreamSpec
 from wiretape_store.checking.store_check import StoreCheck
 
@@ -237,6 +242,42 @@ def test_a_store_that_another_program_holds_for_long_is_a_gap(
         (gap,) = reader.events("s1")
         assert [(message.seq, message.wire) for message in reader.messages("s1")] == [(3, b"after")]
     assert gap.data == b"3 messages passed unrecorded: the store could not be written"
+
+
+def test_the_return_of_the_store_is_noticed_without_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wiretape_store.sqlite.file.BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("wiretape_addons.intake._LONGEST_WAIT_US", 1000)
+    monkeypatch.setattr("wiretape_addons.intake._KEEP_ALIVE_S", 0, raising=False)
+    tried = threading.Semaphore(0)
+    open_late = Intake._open_late
+
+    def counted(self: Intake, at_us: int) -> None:
+        tried.release()
+        open_late(self, at_us)
+
+    monkeypatch.setattr(Intake, "_open_late", counted)
+    path = str(tmp_path / "a.db")
+    settings = IntakeSettings(path, "test", [asdict(UPSTREAM)], 25_000, 1 << 20, pass_unrecorded=True)
+    ours, theirs = socket.socketpair()
+    with ThreadPoolExecutor() as pool, ours, theirs, ours.makefile("rb") as told:
+        ours.settimeout(_DEADLINE_S)
+        served = pool.submit(take_feed, theirs, settings)
+        assert b"recording" in told.readline()
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("begin immediate")
+        record = opened()
+        ours.sendall(header(Kind.OPEN, 0, from_client=False, opcode=0, at_us=0, length=len(record.body)))
+        ours.sendall(record.body)
+        assert b"traffic passes unrecorded" in told.readline()
+        for _ in range(4):  # The first ones are made when the record has come.
+            assert tried.acquire(timeout=_DEADLINE_S)
+        holder.execute("rollback")
+        holder.close()
+        assert b"and all of 1 connections passed unrecorded" in told.readline()
+        ours.shutdown(socket.SHUT_WR)
+        assert served.result(_DEADLINE_S) == 0
 
 
 def test_a_clock_that_steps_back_leaves_no_message_before_another(tmp_path: Path) -> None:

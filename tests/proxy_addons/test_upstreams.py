@@ -37,6 +37,7 @@ def test_an_upstream_is_a_name_a_protocol_and_a_url(text: str, target: Target) -
         pytest.param("=ws://x", "write NAME=URL", id="no-name"),
         pytest.param("a/b=ws://x", "write NAME=URL", id="odd-name"),
         pytest.param("hotbit=http://x", "is not a WebSocket URL", id="http"),
+        pytest.param("x=ws://a x=ws://b", "is not a WebSocket URL", id="two-in-one"),
         pytest.param("hotbit=ws://", "is not a WebSocket URL", id="no-host"),
         pytest.param("hotbit=ws://x:99999", "cannot be read", id="port"),
         pytest.param("hotbit=ws://[::1", "cannot be read", id="broken-ipv6"),

@@ -27,6 +27,7 @@ from wiretape_replay import (
     SettingError,
 )
 from wiretape_replay.frames import close_frame, frame
+from wiretape_replay.server import split_address
 from wiretape_store.records import End, EndKind, Handshake, Message, Session
 
 CLOSED = End(EndKind.CLOSED, from_client=False, code=4001, reason="bye")
@@ -639,3 +640,9 @@ def test_connections_get_the_session_that_was_recorded_for_their_path() -> None:
             assert not server.verdict().ok
 
     run(test)
+
+
+@pytest.mark.parametrize("address", [".a.:80", "a..a..:80", "a\0b:80", "a:" + "9" * 5000, "a:65536", ""])
+def test_an_address_that_is_none_gets_one_sentence(address: str) -> None:
+    with pytest.raises(SettingError, match="is not known: use host:port"):
+        split_address(address)

@@ -3,8 +3,10 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgres_cluster import Cluster
@@ -33,6 +35,7 @@ from wiretape_store import (
     RecordingExistsError,
     Refusal,
     RefusedStoreError,
+    Session,
     StoreError,
     StoreReader,
 )
@@ -40,6 +43,8 @@ from wiretape_store.copying import copied_chunks
 from wiretape_store.copying.comparing import differences
 from wiretape_store.copying.copy import Copied, CopyRefusedError, Progress, RecordingCopier
 from wiretape_store.upkeep.compacting import Compactor
+from wiretape_store.upkeep.prunable import pin
+from wiretape_store.upkeep.pruning import Pruner, PruneRules
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -339,3 +344,136 @@ def test_a_target_that_fails_leaves_the_copy_to_be_finished(tmp_path: Path) -> N
         copier._target.connection.exec_driver_sql("drop trigger no")
         assert copier.copy("tuesday").messages == 3000
     assert query(target, "select count(*) from message") == [(3000,)]
+
+
+def prune(store: str, *names: str) -> list[str]:
+    with Pruner(store, now_us=START_US) as pruner:
+        return [one.name for one in pruner.run(PruneRules(recordings=names)).removed]
+
+
+@pytest.mark.parametrize("newest", [True, False], ids=["its-rows-stay", "its-rows-go"])
+def test_a_source_that_is_pruned_meanwhile_is_no_complete_copy(
+    store: str, target: str, newest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copied_chunks, "BATCH_BYTES", 1)
+    a_store(store, [b"%d" % seq for seq in range(2000)])
+    if not newest:
+        with a_writer(store) as writer:
+            begin(writer, "later")
+
+    def prune_it(now: Progress) -> None:
+        if now.messages == 256:
+            prune(store, "tuesday")
+
+    said = "session s1 was pruned while it was copied; 'wiretape prune --recording' removes"
+    with RecordingCopier(store, target) as copier, pytest.raises(StoreError, match=said):
+        copier.copy("tuesday", None, prune_it)
+    assert query(target, "select count(*), max(ended_at_us) from recording") == [(1, None)]
+    assert query(target, "select end_kind, messages_from_upstream from session") == [(None, 0)]
+    assert query(target, "select count(*) from message") == [(256,)]
+
+
+def test_a_source_that_is_pruned_after_its_last_message_is_no_complete_copy(store: str, target: str) -> None:
+    with a_writer(store) as writer:
+        for name, sessions in (("one", 1), ("two", 2), ("later", 1)):
+            upstream = writer.begin_recording(name, [HOTBIT]).upstreams[0]
+            for number in range(sessions):
+                session = writer.begin_session(upstream.id, START_US + number, HANDSHAKE)
+                writer.add(session, a_message(0))
+    with RecordingCopier(store, target) as copier:
+        copy_session = copier._copy_session
+
+        def copy_and_prune(source: Session, upstream_id: int) -> Iterator[int]:
+            yield from copy_session(source, upstream_id)
+            prune(store, source.recording)
+
+        copier._copy_session = copy_and_prune  # type: ignore[method-assign]
+        for name, what in (("one", "recording 'one'"), ("two", "session s3")):
+            with pytest.raises(StoreError, match=f"{what} was pruned while it was copied"):
+                copier.copy(name)
+    assert query(target, "select max(ended_at_us) from recording") == [(None,)]
+
+
+def test_messages_that_the_source_has_lost_are_damage(tmp_path: Path) -> None:
+    source, target = str(tmp_path / "a.db"), str(tmp_path / "b.db")
+    a_store(source, [PUSH] * 600)
+    query(source, "delete from chunk where first_seq > 0")
+    with pytest.raises(RefusedStoreError, match="s1 is damaged: it counts 600 messages, and holds 256"):
+        copy(source, target, "tuesday")
+    assert query(target, "select max(ended_at_us) from recording") == [(None,)]
+
+
+@pytest.mark.parametrize("messages", [256, 2000], ids=["in-the-middle", "before-its-end"])
+def test_a_target_that_is_pruned_meanwhile_stays_pruned(
+    store: str, target: str, messages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copied_chunks, "BATCH_BYTES", 1)
+    a_store(store, [b"%d" % seq for seq in range(2000)])
+
+    def forget(now: Progress) -> None:
+        if now.messages == messages:  # As if another machine's prune could not know that we live.
+            query(target, "update recording set pinned = -1, name = 'pruned r1'")
+
+    said = "the copy was pruned while it was made; copy the recording again"
+    with RecordingCopier(store, target) as copier, pytest.raises(StoreError, match=said):
+        copier.copy("tuesday", None, forget)
+    assert query(target, "select pinned, ended_at_us from recording") == [(-1, None)]
+    assert query(target, "select count(*) from message") == [(messages,)]
+    copied = copy(store, target, "tuesday")
+    assert compared(store, "tuesday", target, copied) == []
+
+
+def test_a_target_that_is_pruned_before_its_end_or_a_session_stays_pruned(store: str, target: str) -> None:
+    with a_writer(store) as writer:
+        for sessions, name in enumerate(("empty", "tuesday")):
+            upstream = writer.begin_recording(name, [HOTBIT]).upstreams[0]
+            for _ in range(sessions):
+                writer.begin_session(upstream.id, START_US, HANDSHAKE)
+    with RecordingCopier(store, target) as copier:
+        its_begin = copier._begin
+
+        def begin_and_prune(*its: Any) -> Any:
+            begun = its_begin(*its)
+            its[0].exec_driver_sql("update recording set pinned = -1")
+            return begun
+
+        copier._begin = begin_and_prune  # type: ignore[method-assign, assignment]
+        for name in ("empty", "tuesday"):
+            with pytest.raises(StoreError, match="the copy was pruned while it was made"):
+                copier.copy(name)
+    assert query(target, "select max(pinned), max(ended_at_us) from recording") == [(-1, None)]
+    assert query(target, "select count(*) from session") == [(0,)]
+
+
+def test_a_target_that_is_pinned_while_it_is_copied_stays_pinned(store: str, target: str) -> None:
+    a_store(store, [PUSH])
+
+    def pin_it(_: Progress) -> None:
+        pin(target, "tuesday", pinned=True)
+
+    with RecordingCopier(store, target) as copier:
+        copier.copy("tuesday", None, pin_it)
+    assert query(target, "select pinned from recording") == [(1,)]
+
+
+@pytest.mark.parametrize("method", ["", "price.update"], ids=["codecs", "names-and-codecs"])
+def test_names_and_codecs_that_a_prune_of_the_target_took_are_put_there_anew(
+    tmp_path: Path, method: str
+) -> None:
+    source, target = str(tmp_path / "a.db"), str(tmp_path / "b.db")
+    with a_writer(source) as writer:
+        for name in ("first", "second"):
+            message = a_message(0, packed(PUSH)["gzip"])
+            message.method = message.stream = method
+            writer.add(begin(writer, name), message)
+    with RecordingCopier(source, target) as copier:
+        copier.copy("first")
+        with a_writer(target) as writer:  # The newest name and codec would stay.
+            message = a_message(0, packed(PUSH)["zlib-1"])
+            message.method = "newest"
+            writer.add(begin(writer, "other"), message)
+        assert prune(target, "first") == ["first"]
+        assert (1,) not in query(target, "select id from codec")
+        copied = copier.copy("second")
+    assert query(target, "pragma foreign_key_check") == []
+    assert compared(source, "second", target, copied) == []

@@ -396,6 +396,14 @@ def test_a_file_that_is_not_there_is_refused(path: Path) -> None:
             "'response.content.text' must be base64",
             id="body",
         ),
+        pytest.param(
+            {"request": {"url": "ws://x:" + "9" * 5000}}, "member 'request.url': its port is no", id="port"
+        ),
+        pytest.param({"request": {"url": "ws://x/ b"}}, "member 'request.url': it has a space", id="space"),
+        pytest.param({"request": {"url": "ws://x/\ud800"}}, "half a surrogate pair", id="surrogate"),
+        pytest.param(
+            {"startedDateTime": 10**400}, "member 'startedDateTime' is no time between", id="huge start"
+        ),
         pytest.param({"startedDateTime": "noon"}, "member 'startedDateTime' must be a time", id="no time"),
         pytest.param({"_webSocketMessages": {}}, "member '_webSocketMessages' must be an array", id="object"),
         pytest.param({"_wiretape": {}}, "member '_wiretape': ", id="ours, empty"),
@@ -414,6 +422,12 @@ def test_a_wrong_entry_is_told_by_number_and_member(path: Path, members: dict[st
     ("wrong", "what"),
     [
         pytest.param(1, "it is not an object", id="number"),
+        pytest.param(message(opcode=[]), "member 'opcode' must be 1 (text)", id="array as opcode"),
+        pytest.param(message(type=[]), "member 'type' must be", id="array as type"),
+        pytest.param(message(time=10**400), "member 'time' is no time", id="huge time"),
+        pytest.param(
+            message(opcode=8, data="", code=1000) | {"data": "ü" * 62}, "at most 125", id="long close"
+        ),
         pytest.param(message(type="push"), "member 'type' must be 'send' or 'receive'", id="type"),
         pytest.param(message(opcode=0), "member 'opcode' must be 1 (text) or 2 (binary)", id="opcode"),
         pytest.param(message(opcode=2, data="{}"), "member 'data' must be base64", id="base64"),

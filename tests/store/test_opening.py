@@ -46,6 +46,16 @@ def truncated(path: Path) -> None:
     os.truncate(path, 8192)
 
 
+def headless(path: Path) -> None:
+    a_store(path, [PUSH] * 300)
+    with path.open("r+b") as file:
+        file.write(bytes(8192))
+
+
+def long_text_file(path: Path) -> None:
+    path.write_text("\n" + "Dear diary, " * 50_000)
+
+
 def scribbled(path: Path) -> None:
     a_store(path, [PUSH])
     with path.open("r+b") as file:
@@ -60,6 +70,15 @@ def without_a_table(path: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], None], Refusal, str]] = {
     "text": (text_file, Refusal.FOREIGN, "not a SQLite database; wiretape did not make it"),
+    "long text": (long_text_file, Refusal.FOREIGN, "not a SQLite database; wiretape did not make it"),
+    "headless": (
+        headless,
+        Refusal.DAMAGED,
+        (
+            "its first page is no SQLite database's, but it may be a damaged store; restore a copy of it, or "
+            "save what is left with 'wiretape check --repair NEWSTORE'"
+        ),
+    ),
     "empty": (empty_file, Refusal.FOREIGN, "an empty file, not a store; delete it"),
     "folder": (folder, Refusal.FOREIGN, "a folder, not a file; wiretape did not make it"),
     "other database": (other_database, Refusal.FOREIGN, "a SQLite database, but not a wiretape store; "),

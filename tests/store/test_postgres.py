@@ -1,6 +1,8 @@
 """What only PostgreSQL has: a server that can be away, shared by recorders that do not know each other."""
 
+import gzip
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from postgres_cluster import PASSWORD, Cluster
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 from store_builders import (
     DEAD,
     HANDSHAKE,
@@ -42,8 +44,11 @@ from wiretape_store import (
     shown,
 )
 from wiretape_store.errors import UncertainCommitError
+from wiretape_store.locking import announced
 from wiretape_store.postgres.errors import translated
 from wiretape_store.schema import SCHEMA_VERSION
+from wiretape_store.upkeep.prunable import Prunable, UnprunableError
+from wiretape_store.upkeep.pruning import Pruner, PruneRules
 
 
 def driver_of(writer: StoreWriter) -> "psycopg.Connection":
@@ -582,3 +587,169 @@ def test_a_recorder_still_shows_that_it_lives_after_the_connection_was_lost(post
         writer.add(session, a_message(0))
         writer.commit()
         assert reader.session("s1").end.kind is EndKind.OPEN
+
+
+def prune(url: str) -> list[str]:
+    with Pruner(url, now_us=START_US) as pruner:
+        return [one.name for one in pruner.run(PruneRules(recordings=("tuesday",))).removed]
+
+
+def test_nothing_is_committed_to_a_recording_that_was_pruned_while_its_recorder_was_cut_off(
+    postgres_url: str,
+) -> None:
+    writer = a_writer(postgres_url)
+    session = begin(writer)
+    begin(writer, "later")  # So that no empty rows are left of the first.
+    cut(postgres_url)
+    assert prune(postgres_url) == ["tuesday"]
+    writer.add(session, a_message(0))
+    with pytest.raises(StoreError, match=r"session s1 .* was pruned or dropped; start the recorder again"):
+        writer.commit()
+    with pytest.raises(StoreError, match=r"a session cannot begin: .* start the recorder again"):
+        writer.begin_session(1, START_US, HANDSHAKE)
+    writer.abandon()
+    assert query(postgres_url, "select count(*) from message") == [(0,)]
+
+
+def test_nothing_is_committed_to_a_recording_that_is_being_pruned(postgres_url: str) -> None:
+    writer = a_writer(postgres_url)
+    session = begin(writer)
+    cut(postgres_url)
+    assert prune(postgres_url) == ["tuesday"]
+    assert query(postgres_url, "select pinned from recording") == [(-1,)]  # The newest keeps its number.
+    writer.add_event(session, Event(-1, 0, True, EventKind.PING, b""))
+    with pytest.raises(StoreError, match="session s1 cannot be added to"):
+        writer.commit()
+    with pytest.raises(StoreError, match="a session cannot begin"):
+        writer.begin_session(1, START_US, HANDSHAKE)
+    writer.abandon()
+
+
+def test_a_recorder_that_comes_back_before_its_recording_goes_keeps_it(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_writer(postgres_url) as writer:
+        session = begin(writer)
+        cut(postgres_url)
+        mark = Pruner._mark
+
+        def come_back(pruner: Pruner, one: Prunable) -> bool:
+            writer.add(session, a_message(0))
+            writer.commit()
+            return mark(pruner, one)
+
+        monkeypatch.setattr(Pruner, "_mark", come_back)
+        assert prune(postgres_url) == []
+    assert [message.seq for message in read(postgres_url)] == [0]
+
+
+def test_a_prune_waits_for_a_commit_and_then_sees_that_its_recorder_lives(postgres_url: str) -> None:
+    with a_writer(postgres_url) as writer:
+        session = begin(writer)
+        cut(postgres_url)
+        store = writer._store_sessions
+        marked: list[bool] = []
+        with Pruner(postgres_url, now_us=START_US) as pruner:
+            (one,) = pruner.plan(PruneRules(recordings=("tuesday",))).removed
+            pruning = threading.Thread(target=lambda: marked.append(pruner._mark(one)))
+
+            def meet(*arguments: object) -> None:
+                pruning.start()
+                waiting = "select count(*) from pg_locks where not granted"
+                deadline = time.monotonic() + 30
+                while query(postgres_url, waiting) == [(0,)] and time.monotonic() < deadline:
+                    os.sched_yield()
+                store(*arguments)  # type: ignore[arg-type]
+
+            writer._store_sessions = meet  # type: ignore[method-assign, assignment]
+            writer.add(session, a_message(0))
+            writer.commit()
+            writer._store_sessions = store  # type: ignore[method-assign]
+            pruning.join(30)
+        assert marked == [False]
+    assert [message.seq for message in read(postgres_url)] == [0]
+
+
+@pytest.mark.parametrize("how", ["commit", "keep_alive"])
+def test_a_recorder_that_is_back_takes_its_sessions_back(postgres_url: str, how: str) -> None:
+    with a_writer(postgres_url) as writer, StoreReader(postgres_url) as reader:
+        session = begin(writer)
+        writer.add(session, a_message(0))
+        writer.commit()
+        cut(postgres_url)
+        a_writer(postgres_url).close()
+        assert query(postgres_url, "select end_kind from session") == [("interrupted",)]
+        if how == "commit":
+            writer.add(session, a_message(1))
+        getattr(writer, how)()
+        assert query(postgres_url, "select end_kind, ended_at_us from session") == [(None, None)]
+        assert reader.session("s1").end.kind is EndKind.OPEN
+        writer.end_session(session, START_US + 9, End(EndKind.EOF))
+        writer.commit()
+        writer.keep_alive()
+        assert reader.session("s1").end == End(EndKind.EOF)
+
+
+def test_an_idle_recorder_shows_again_that_it_lives(cluster: Cluster) -> None:
+    url = cluster.new_database()
+    with a_writer(url) as writer:
+        begin(writer)
+        cluster.stop()
+        writer.keep_alive()
+        cluster.start()
+        with StoreReader(url) as reader:
+            assert reader.session("s1").end.kind is EndKind.INTERRUPTED
+            writer.keep_alive()
+            assert reader.session("s1").end.kind is EndKind.OPEN
+        with pytest.raises(UnprunableError, match="still being recorded"):
+            prune(url)
+
+
+def test_a_session_that_begins_while_others_are_read_is_open(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = a_writer(postgres_url, process=DEAD)
+    begin(dead)
+    dead.abandon()
+    with a_writer(postgres_url) as writer, StoreReader(postgres_url) as reader:
+        query(postgres_url, "update session set end_kind = null, ended_at_us = null")
+
+        def begin_after(connection: Connection) -> set[int] | None:
+            monkeypatch.undo()
+            alive = announced(connection)
+            begin(writer, "new")
+            return alive
+
+        monkeypatch.setattr("wiretape_store.reader.announced", begin_after)
+        kinds = [session.end.kind for session in reader.sessions()]
+    assert kinds == [EndKind.INTERRUPTED, EndKind.OPEN]
+
+
+# Codecs that are longer than what a B-tree takes.
+
+
+def gzip_with_name(payload: bytes, size: int) -> bytes:
+    """A gzip member whose header has a long name that no compression shortens."""
+    name = bytes(random.Random(1).choices(range(1, 256), k=size))
+    return b"\x1f\x8b\x08\x08\0\0\0\0\0\x03" + name + b"\0" + gzip.compress(payload, mtime=0)[10:]
+
+
+def test_a_gzip_header_may_be_of_any_length(postgres_url: str) -> None:
+    wires = [gzip_with_name(b"{}", size) for size in (6000, 20_000, 6000)]
+    with a_writer(postgres_url) as writer:
+        session = begin(writer)
+        for seq, wire in enumerate(wires):
+            writer.add(session, a_message(seq, wire))
+        writer.add(session, a_message(3, wires[0], redacted=b"[]"))
+        writer.commit()
+    found = read(postgres_url)
+    assert [message.wire for message in found[:3]] == wires
+    assert [message.payload for message in found] == [b"{}"] * 3 + [b"[]"]
+    assert query(postgres_url, "select min(settled), count(*) from chunk") == [(1, 1)]
+
+
+def test_a_codec_is_there_once(postgres_url: str) -> None:
+    a_store(postgres_url, [gzip.compress(b"{}", mtime=0)])
+    query(postgres_url, "insert into codec (text, deflater) select text, 'other' from codec")
+    with pytest.raises(psycopg.errors.ExclusionViolation):
+        query(postgres_url, "insert into codec (text, deflater) select text, deflater from codec")

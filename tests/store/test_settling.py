@@ -1,11 +1,16 @@
 import random
+import sqlite3
 from pathlib import Path
+from typing import cast
 
 import pytest
-from store_builders import DEAD, PUSH, START_US, a_message, a_writer, begin, packed, query, read
+from sqlalchemy import Connection
+from store_builders import DEAD, PUSH, START_US, Clock, a_message, a_writer, begin, packed, query, read
 
-from wiretape_store import End, EndKind
+from wiretape_store import End, EndKind, KeepWire, Refusal, RefusedStoreError, StoreError, StoreWriter
 from wiretape_store import writer as writer_module
+from wiretape_store.settling import _Backlog
+from wiretape_store.upkeep.room import STEP_PAGES
 
 CHUNKS = "select first_seq, count, settled from chunk order by first_seq"
 
@@ -84,6 +89,18 @@ def test_what_a_dead_recorder_left_hot_is_settled_by_the_next(store: str) -> Non
     assert [message.codec.exact for message in read(store)] == [True] * 3
 
 
+def test_what_a_dead_recorder_left_hot_keeps_its_wire_bytes_under_any_other(store: str) -> None:
+    wire = packed(PUSH)["gzip-of-two-blocks"]
+    dead = a_writer(store, process=DEAD)
+    dead.add(begin(dead), a_message(0, wire))
+    dead.commit()
+    dead.abandon()
+    with StoreWriter(store, clock_us=Clock(), keep_wire=KeepWire.NEVER) as writer:
+        writer.add(begin(writer, "later"), a_message(0, wire))
+    assert query(store, CHUNKS) == [(0, 1, 1)] * 2
+    assert [read(store, session)[0].wire == wire for session in ("s1", "s2")] == [True, False]
+
+
 def test_a_damaged_hot_chunk_does_not_stop_the_next_recorder(tmp_path: Path) -> None:
     dead = a_writer(tmp_path / "t.db", process=DEAD)
     dead.add(begin(dead), a_message(0))
@@ -103,6 +120,75 @@ def test_a_closed_store_holds_no_free_pages(tmp_path: Path) -> None:
             writer.add(session, a_message(seq, random.Random(seq).randbytes(100)))
         writer.commit()
     assert query(store, "pragma freelist_count") == [(0,)]
+
+
+def test_closing_gives_free_pages_back_in_steps(tmp_path: Path) -> None:
+    store = tmp_path / "t.db"
+    writer = a_writer(store)
+    query(store, "create table ballast as select zeroblob(8000000)")
+    query(store, "drop table ballast")
+    connection = writer._database.connection.connection.dbapi_connection
+    statements: list[str] = []
+    cast("sqlite3.Connection", connection).set_trace_callback(statements.append)
+    writer.close()
+    steps = [each for each in statements if "incremental_vacuum" in each]
+    assert len(steps) > 2
+    assert set(steps) == {f"PRAGMA incremental_vacuum({STEP_PAGES})"}
+    assert query(store, "pragma freelist_count") == [(0,)]
+
+
+def test_what_is_stored_is_no_failure_where_free_pages_cannot_be_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wiretape_store.sqlite.file.BUSY_TIMEOUT_MS", 1)
+    store = tmp_path / "t.db"
+    writer = a_writer(store)
+    query(store, "create table ballast as select zeroblob(1000000)")
+    query(store, "drop table ballast")
+    holder = sqlite3.connect(store, isolation_level=None)
+    holder.execute("begin immediate")
+    writer.close()
+    holder.execute("rollback")
+    holder.close()
+    assert query(store, "pragma freelist_count") != [(0,)]
+
+
+def test_a_damaged_store_is_told_when_free_pages_are_given_back(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RefusedStoreError(store, Refusal.DAMAGED, "damaged", "restore a copy of it")
+
+    monkeypatch.setattr(writer_module, "give_back", refuse)
+    writer = a_writer(store)
+    with pytest.raises(RefusedStoreError, match="damaged; restore a copy"):
+        writer.close()
+
+
+def test_a_session_that_cannot_be_settled_does_not_keep_others_waiting(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_writer(store) as writer:
+        with monkeypatch.context() as failing:
+            failing.setattr(writer._settler, "step", lambda: False)
+            for name in ("one", "two"):
+                session = begin(writer, name)
+                writer.add(session, a_message(0))
+                writer.end_session(session, START_US, End(EndKind.EOF))
+                writer.commit()
+        replace = writer._settler._replace
+        trouble = StoreError(store, "settling messages failed: too long", "look at its server's log")
+
+        def fail(connection: Connection, session_id: int, backlog: _Backlog) -> None:
+            if session_id == 1:
+                raise trouble
+            replace(connection, session_id, backlog)
+
+        monkeypatch.setattr(writer._settler, "_replace", fail)
+        assert [writer.settle() for _ in range(3)] == [False, True, False]
+        assert query(store, "select session_id, settled from chunk order by 1") == [(1, 0), (2, 1)]
+        monkeypatch.undo()
+    assert query(store, "select min(settled) from chunk") == [(1,)]
 
 
 def test_two_writers_settle_the_same_session_without_harm(store: str) -> None:

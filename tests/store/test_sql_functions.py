@@ -1,4 +1,5 @@
 import json
+import re
 import zlib
 from decimal import Decimal
 from pathlib import Path
@@ -128,6 +129,11 @@ def test_regexp_finds_and_passes_null_on(tmp_path: Path) -> None:
         pytest.param("json('s1/0', 'a')", PointerError, "'a' is not a JSON pointer", id="pointer"),
         pytest.param("json('s1/0', 7)", QueryError, "the pointer 7", id="number-as-pointer"),
         pytest.param("'a' regexp '('", QueryError, "not a regular expression", id="pattern"),
+        pytest.param("'x' regexp '(?a)(?u)x'", QueryError, "not a regular expression", id="flags"),
+        pytest.param("json('s1/0', char(55296))", QueryError, "half a surrogate pair", id="surrogate"),
+        pytest.param("json('s1/5')", QueryError, "json(message, pointer)", id="no-pointer"),
+        pytest.param("recorder_lives('a', 9999999999999, 'b')", QueryError, "is no process", id="huge"),
+        pytest.param("recorder_lives('a', 1e300, 'b')", QueryError, "is no process", id="float"),
         pytest.param("'a' regexp 7", QueryError, "the pattern 7", id="number-as-pattern"),
     ],
 )
@@ -136,7 +142,7 @@ def test_a_wrong_argument_gets_one_sentence(
 ) -> None:
     a_conversation(tmp_path / "t.db")
 
-    with pytest.raises(error, match=words.replace("(", r"\(")) as caught:
+    with pytest.raises(error, match=re.escape(words)) as caught:
         ask(tmp_path / "t.db", f"select {call}")
 
     assert "\n" not in str(caught.value)

@@ -189,8 +189,8 @@ def test_the_key_of_the_tokens_is_not_shown(tmp_path: Path) -> None:
         pytest.param("selec 1", "syntax error", id="syntax"),
         pytest.param("select colour from calls", "colour", id="column"),
         pytest.param("select * from exchanges", "exchanges", id="table"),
-        pytest.param("", "no rows", id="nothing"),
-        pytest.param("-- nothing", "no rows", id="comment"),
+        pytest.param("", "there is no statement", id="nothing"),
+        pytest.param("-- nothing", "there is no statement", id="comment"),
         pytest.param("select 1; select 2", "one statement|multiple commands", id="two"),
         pytest.param("select substr('a', 1, 2, 3, 4)", "substr", id="arguments"),
     ],
@@ -327,3 +327,21 @@ def test_the_views_are_in_no_file(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         assert connection.execute("select name from sqlite_master where type = 'view'").fetchall() == []
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "has_views"),
+    [
+        ("select * from exchanges", True),
+        ("selec 1", True),
+        ("select json_extract('x', '$')", False),
+        ("select abs(-9223372036854775808)", False),
+    ],
+)
+def test_the_views_are_named_to_whom_they_may_help(statement: str, has_views: bool, tmp_path: Path) -> None:
+    a_conversation(tmp_path / "t.db")
+
+    with pytest.raises(QueryError) as caught:
+        ask(tmp_path / "t.db", statement)
+
+    assert ("there are the views" in str(caught.value)) is has_views

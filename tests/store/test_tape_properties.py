@@ -26,6 +26,7 @@ from wiretape_store import (
     StoreWriter,
     import_recording,
 )
+from wiretape_store.importing import target_fault
 from wiretape_store.tapes import TapeError, read_tape
 
 AUTH = b'{"method": "server.auth", "params": ["hunter2hunter2", "web"], "id": 9}'
@@ -100,9 +101,10 @@ ENDS = st.builds(
 RULES = st.sampled_from(
     ["member:server.auth:/params/1", "header:X-Account", "regex:acct-[0-9]+", "env:NOT_SET"]
 )
+TARGETS = TEXTS.filter(lambda text: target_fault(text) is None)
 HANDSHAKES = st.builds(
     Handshake,
-    TEXTS,
+    TARGETS,
     HEADERS,
     st.none() | st.integers(100, 999),
     HEADERS,
@@ -117,9 +119,10 @@ def recordings(draw: st.DrawFn) -> IncomingRecording:
     for happened in draw(st.lists(items(), max_size=3)):
         ended_at_us = START_US + (happened[-1].at_us if happened else 0) + draw(TIMES)
         upstream = draw(st.sampled_from(["hotbit", "feed"]))
-        sessions.append(
-            IncomingSession(upstream, START_US, draw(HANDSHAKES), happened, ended_at_us, draw(ENDS))
-        )
+        handshake = draw(HANDSHAKES)
+        if any(isinstance(item, IncomingMessage) for item in happened):
+            handshake = replace(handshake, status=101)
+        sessions.append(IncomingSession(upstream, START_US, handshake, happened, ended_at_us, draw(ENDS)))
     return a_recording(*sessions, rules=tuple(draw(st.lists(RULES, max_size=2))))
 
 

@@ -5,6 +5,7 @@ import gzip
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store_builders import PUSH, a_writer, packed, query
@@ -294,3 +295,41 @@ def test_a_folded_header_value_is_taken_as_a_proxy_passes_it_on(tmp_path: Path) 
 
     with StoreReader(str(imported(tape))) as reader:
         assert reader.session("s1").handshake.response_headers == (("X-Folded", "one\r\n two"),)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [".a.:80", "a..a..:80", "a\0b:80", "a:" + "9" * 5000, "a:65536", "a:\u0663", "\ud800:80", "a b:80", "80"],
+)
+def test_nothing_could_listen_at_such_an_address(listen: str, tmp_path: Path) -> None:
+    header = HEADER | {"upstreams": [HEADER["upstreams"][0] | {"listen": listen}]}
+
+    with pytest.raises(TapeError, match="line 1: member 'listen' must be ") as caught:
+        read_tape(a_tape(tmp_path / "a.tape", header=header))
+
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        pytest.param([SESSION | {"target": "/\ud800"}], "line 2: member 'target': it has", id="surrogate"),
+        pytest.param([SESSION | {"target": "/ HTTP/1.1\r\nA: b"}], "line 2: member 'target'", id="line-end"),
+        pytest.param([SESSION | {"target": "/\0"}], "line 2: member 'target'", id="nul"),
+        pytest.param(
+            [SESSION, END | {"reason": "\ud800"}], "line 3: member 'reason': the reason", id="reason"
+        ),
+        pytest.param(
+            [SESSION, {"at_us": 1, "from": "client", "event": "close", "code": 1000, "text": "x" * 124}, END],
+            "line 3: a close frame holds at most 125 bytes",
+            id="close",
+        ),
+        pytest.param(
+            [SESSION | {"status": 403}, CALL, END], "line 3: a session with status 403", id="refused"
+        ),
+    ],
+)
+def test_what_cannot_have_happened_is_refused(
+    lines: list[dict[str, Any]], reason: str, tmp_path: Path
+) -> None:
+    assert reason in str(refused(a_tape(tmp_path / "a.tape", *lines)))

@@ -234,18 +234,14 @@ def test_the_nth_connection_to_an_upstream_has_the_number_n(store: str) -> None:
     assert numbers == [(name, *rest) for name in ("one", "two") for rest in once]
 
 
-def test_a_handshake_is_completed_when_the_upstream_answers(store: str) -> None:
-    asked = Handshake("/", (("A", "1"), ("a", "\udce9"), ("A", "2")))
-    answered = Handshake("/", asked.request_headers, 403, (("Server", "x"),), b"\0no")
+def test_a_handshake_comes_back_as_it_was(store: str) -> None:
+    headers = (("A", "1"), ("a", "\udce9"), ("A", "2"))
+    handshake = Handshake("/", headers, 403, (("Server", "x"),), b"\0no")
     with a_writer(store) as writer:
         upstream = writer.begin_recording("r", [HOTBIT]).upstreams[0]
-        session = writer.begin_session(upstream.id, START_US, asked)
+        writer.begin_session(upstream.id, START_US, handshake)
         with StoreReader(store) as reader:
-            assert reader.session("s1").handshake == asked
-            writer.update_handshake(session, answered)
-            writer.end_session(session, START_US, End(EndKind.REFUSED, False, 403))
-            writer.commit()
-            assert reader.session("s1").handshake == answered
+            assert reader.session("s1").handshake == handshake
 
 
 def test_events_come_back_in_order_across_commits(store: str) -> None:
@@ -327,6 +323,28 @@ def test_what_is_discarded_leaves_a_gap_and_nothing_else(store: str) -> None:
         (gap,) = reader.events("s1")
     assert (gap.kind, gap.after_seq) == (EventKind.GAP, 3)
     assert gap.data == b"2 messages passed unrecorded: the store could not be written"
+
+
+def test_gaps_and_violations_are_never_discarded_and_lost_events_are_a_gap(store: str) -> None:
+    kept = [
+        Event(-1, at_us, False, kind, b"x") for at_us, kind in enumerate((EventKind.VIOLATION, EventKind.GAP))
+    ]
+    with a_writer(store) as writer:
+        session = begin(writer)
+        for event in kept:
+            writer.add_event(session, event)
+        assert writer.discard() == 0
+        writer.commit()
+        for at_us in (2, 3):
+            writer.add_event(session, Event(-1, at_us, True, EventKind.PING, b""))
+            assert writer.discard() == 0
+        writer.add(session, a_message(1))
+        assert writer.discard() == 1
+    with StoreReader(store) as reader:
+        *first, gap = reader.events("s1")
+    assert first == kept
+    assert (gap.kind, gap.after_seq) == (EventKind.GAP, 1)
+    assert gap.data == b"1 messages and 2 events passed unrecorded: the store could not be written"
 
 
 def test_closing_ends_what_is_open_as_interrupted(store: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from wiretape.options import json_option, keep_wire_option, store_option
 from wiretape.progress import ProgressLine
+from wiretape.sources import no_tape
 from wiretape.status import DONE, FAILED
 from wiretape.stopping import stop_asked
 from wiretape.text import bytes_text, printable
@@ -14,7 +15,7 @@ from wiretape_store.upkeep.compacting import Compaction, Compactor, Progress
 
 
 @click.command("compact", short_help="Pack ended sessions better, and give room back.")
-@click.argument("what", required=False)
+@click.argument("what", required=False, callback=no_tape)
 @store_option
 @keep_wire_option
 @json_option

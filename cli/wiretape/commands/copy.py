@@ -1,6 +1,7 @@
 """`wiretape copy`: moves recordings between stores, and compares them afterwards."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 
 from wiretape.options import json_option, store_option
 from wiretape.progress import ProgressLine
+from wiretape.sources import no_tape
 from wiretape.status import DIVERGENCE, DONE
 from wiretape.text import printable
 from wiretape_store import StoreReader, shown
@@ -18,7 +20,7 @@ DIFFERENCES_SHOWN = 10
 
 
 @click.command("copy", short_help="Copy recordings to another store.")
-@click.argument("what", nargs=-1)
+@click.argument("what", nargs=-1, callback=no_tape)
 @store_option
 @click.option(
     "--to", "target", metavar="URL", required=True, help="The store to copy to: a path or a database URL."
@@ -38,9 +40,14 @@ def command(
         raise click.UsageError("say which recordings, or --all")
     if name is not None and (is_all or len(what) > 1):
         raise click.UsageError("--recording names one copy; copy one recording at a time")
+    # Before the other store is made: what cannot be copied leaves nothing behind.
+    with StoreReader(store) as reader:
+        what = tuple((found.id for found in reader.recordings()) if is_all else map(_id_in(reader), what))
+    if not what:
+        raise click.ClickException(f"{shown(store)} holds no recordings to copy")
     results = []
     with RecordingCopier(store, target) as copier, ProgressLine() as line:
-        for each in (found.id for found in copier.recordings()) if is_all else what:
+        for each in what:
             copied = copier.copy(each, name, lambda now: line.show(_progress("copied", now)))
             results.append(_compared(store, target, copied, line))
     if as_json:
@@ -49,6 +56,10 @@ def command(
         for result in results:
             result.tell(store, target)
     return DONE if not any(result.differing for result in results) else DIVERGENCE
+
+
+def _id_in(reader: StoreReader) -> Callable[[str], str]:
+    return lambda name: reader.recording(name).id
 
 
 @dataclass(frozen=True, slots=True)

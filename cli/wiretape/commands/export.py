@@ -11,6 +11,7 @@ from wiretape.formats import STDOUT, WRITTEN, format_to_write
 from wiretape.leaks import refuse_secrets
 from wiretape.options import store_option
 from wiretape.progress import ProgressLine
+from wiretape.sources import opened_by
 from wiretape.tally import Tally
 from wiretape.text import bytes_text
 
@@ -39,7 +40,7 @@ def command(
     what: str, file: str, store: str, sessions: tuple[str, ...], format_name: str | None, force: bool
 ) -> None:
     """
-    Write WHAT (a recording or a session) to FILE, or to stdout for `-`.
+    Write WHAT (a recording, a session or a tape file) to FILE, or to stdout for `-`.
 
     The text formats are searched for what looks like a secret before FILE gets its name.
     """
@@ -49,10 +50,11 @@ def command(
     write = chosen.write()
     with ProgressLine() as line:
         tally = Tally(line)
-        with ChosenReader(store, sessions, tally.count) as reader:
-            found = reader.sessions(what)
+        by = partial(ChosenReader, chosen=sessions, on_message=tally.count)
+        with opened_by(by, store, what) as (reader, name):
+            found = reader.sessions(name)
             check = partial(refuse_secrets, file) if chosen.is_text and not force else None
-            size_bytes = write_whole(file, partial(write, reader, what), check)
+            size_bytes = write_whole(file, partial(write, reader, name), check)
     messages = sum(each.messages_from_client + each.messages_from_upstream for each in found)
     counts = f"{len(found)} sessions, {messages} messages, {bytes_text(size_bytes)}"
     click.echo(f"wrote {what} to {file} as {chosen.name}: {counts}", err=True)

@@ -5,12 +5,14 @@ import click
 from wiretape.grep_output import Shape, limited, print_count, print_messages, print_sessions
 from wiretape.moments import moment
 from wiretape.options import json_option, store_option
+from wiretape.sources import opened_by
 from wiretape.status import DONE, FAILED
 from wiretape_store.queries.grep import Moment, Search, StoreSearcher
 from wiretape_store.queries.json_pointer import Pointer
 from wiretape_store.queries.payload_matching import Matcher, inverted, text_matcher, value_matcher
 
-_NEIGHBOURS = click.IntRange(min=0)
+_NEIGHBOURS = click.IntRange(min=0, max=1_000_000, clamp=True)
+"""More than a million on either side are asked for by nobody, and a range of numbers has its limits."""
 
 
 @click.command("grep", short_help="Find messages by what is in them.")
@@ -72,7 +74,7 @@ def command(
     context: int,
 ) -> int:
     """
-    Print the messages of the recording or session WHAT (of the whole store without it) in whose
+    Print the messages of the recording, session or tape file WHAT (of the whole store without it) in whose
     decoded payload the regular expression PATTERN is found. An empty PATTERN is found in all of them.
 
     Exit status: 0 found, 1 nothing found or a failure (then stderr says which), 2 usage.
@@ -90,8 +92,8 @@ def command(
     if wanted == Search():
         raise click.UsageError("nothing to look for: give a PATTERN, --pointer or another filter")
     shape = Shape(as_json or raw, raw, before or context, after or context)
-    with StoreSearcher(store) as searcher:
-        found = limited(searcher.search(wanted, what), 1 if quiet else max_count)
+    with opened_by(StoreSearcher, store, what) as (searcher, name):
+        found = limited(searcher.search(wanted, name), 1 if quiet else max_count)
         if quiet:
             total = sum(len(seqs) for _, seqs in found)
         elif only_sessions:

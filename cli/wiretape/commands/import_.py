@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from wiretape.formats import READ, format_to_read
-from wiretape.options import json_option, store_option
+from wiretape.options import json_option, recording_name, store_option
 from wiretape.progress import ProgressLine
 from wiretape.tally import Tally
 from wiretape_store import StoreWriter, import_recording
@@ -40,7 +40,13 @@ def _protocols(_context: click.Context, _option: click.Parameter, texts: tuple[s
     callback=_protocols,
     help="What an upstream of a HAR or a flow file speaks; may be repeated.  [as its host's name tells]",
 )
-@click.option("--recording", "name", metavar="NAME", help="Call the recording so.  [as FILE says]")
+@click.option(
+    "--recording",
+    "name",
+    metavar="NAME",
+    callback=recording_name,
+    help="Call the recording so.  [as FILE says]",
+)
 @json_option
 def command(
     file: Path,

@@ -5,7 +5,7 @@ import os
 
 import click
 
-from wiretape.options import keep_wire_option, ready_file_option, store_option
+from wiretape.options import keep_wire_option, ready_file_option, recording_name, store_option
 from wiretape.ready import notify, ready_file, tell_ready
 from wiretape.redaction import chosen_rules, redaction_options
 from wiretape_addons import parse_listen, parse_targets
@@ -21,7 +21,12 @@ from wiretape_store import KeepWire, StoreReader, shown
     help="The first upstream's address; the others count up. [127.0.0.1:8081]",
 )
 @store_option
-@click.option("--recording", metavar="NAME", help="The recording's name. [made from the time]")
+@click.option(
+    "--recording",
+    metavar="NAME",
+    callback=recording_name,
+    help="The recording's name. [made from the time]",
+)
 @click.option("--insecure", is_flag=True, help="Do not verify the certificates of wss:// upstreams.")
 @click.option(
     "--upstream-ca",
@@ -109,7 +114,5 @@ def _say_stored(store: str, name: str) -> None:
     with StoreReader(store) as reader:
         sessions = reader.sessions(name)
     count = sum(session.messages_from_client + session.messages_from_upstream for session in sessions)
-    click.echo(
-        f"stored {len(sessions)} sessions, {count} messages: wiretape replay {name} --store {shown(store)}",
-        err=True,
-    )
+    hint = f": wiretape replay {name} --store {shown(store)}" if sessions else ""
+    click.echo(f"stored {len(sessions)} sessions, {count} messages{hint}", err=True)

@@ -24,7 +24,7 @@ def command(session: str, store: str, as_json: bool, raw: bool) -> None:
     SESSION may be a tape file of one session; of several, `--store TAPE` lets one be named.
     """
     with opened(store, session) as (reader, name):
-        found = reader.session(name) if name == session else _only_session(reader.sessions(name), session)
+        found = _only_session(reader.sessions(name), session)
         session = found.id
         if as_json or raw:
             for message in reader.messages(session):
@@ -42,10 +42,11 @@ def command(session: str, store: str, as_json: bool, raw: bool) -> None:
         click.echo(f"{'':5} {'':10} {end_text(found.end)}")
 
 
-def _only_session(sessions: list[Session], tape: str) -> Session:
+def _only_session(sessions: list[Session], what: str) -> Session:
     if len(sessions) != 1:
+        ids = ", ".join(session.id for session in sessions[:10]) + (" ..." if len(sessions) > 10 else "")
         raise click.UsageError(
-            f"{tape} holds {len(sessions)} sessions: name one, as in 'show s1 --store {tape}'"
+            f"{what} holds {len(sessions)} sessions: name one of {ids} (of a tape with --store {what})"
         )
     return sessions[0]
 

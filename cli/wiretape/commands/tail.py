@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from wiretape.options import json_option, store_option
+from wiretape.sources import no_tape
 from wiretape.text import message_line, message_object
 from wiretape_store import EndKind, Message, Session, StoreReader, shown
 
@@ -17,7 +18,7 @@ _LOOK_EVERY_S = 0.1
 
 
 @click.command("tail", short_help="Follow a running recording, message by message.")
-@click.argument("what", required=False)
+@click.argument("what", required=False, callback=no_tape)
 @store_option
 @json_option
 def command(what: str | None, store: str, as_json: bool) -> None:

@@ -10,16 +10,22 @@ from sqlalchemy.exc import NoResultFound
 from wiretape_store.bulk import insert_rows
 from wiretape_store.chunks import ChunkError, Entry, Packer
 from wiretape_store.copying.copied_ids import CopiedCodecIds, CopiedNameIds
+from wiretape_store.copying.presence import hold_target, messages_of_source
 from wiretape_store.database import Database
 from wiretape_store.errors import Refusal, RefusedStoreError
-from wiretape_store.names import NameIds, Names
+from wiretape_store.names import NameIds, Names, Renewal
 from wiretape_store.schema import chunk, message
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Of chunks in one transaction, one chunk at least: so much is done again after a kill."""
 _CHUNKS_AT_A_TIME = 64
 _SETTLED, _COMPACTED = 1, 2
+_SAVING = "'wiretape check --repair' saves the rest into a new store, which can be copied"
 
+_COPIED = select(
+    func.coalesce(func.max(chunk.c.first_seq + chunk.c.count), 0), func.coalesce(func.sum(chunk.c.count), 0)
+)
+"""Where to go on, and how many messages are there."""
 _SEQ = bindparam("seq", type_=BigInteger)
 _COVERING = (
     select(func.coalesce(func.max(chunk.c.first_seq), 0))
@@ -75,21 +81,35 @@ class ChunkCopier:
         self._target_names = NameIds(target.connection)
         self._names = CopiedNameIds(Names(source.connection), self._target_names)
         self._codecs = CopiedCodecIds(source.connection, target.connection)
+        self._renewal = Renewal(target.connection, self._target_names, self._names, self._codecs)
 
     def copy(self, session: int, target_session: int) -> Iterator[int]:
-        """Copy what the target does not have yet of a session; yields how many messages each step copied."""
+        """
+        Copy what the target does not have yet of a session; yields how many messages each step copied.
+
+        Raises StoreError where a prune has taken either of both, and where not all messages are there.
+        """
         with self._target.transaction("looking what is copied", writes=False) as connection:
-            end = select(func.coalesce(func.max(chunk.c.first_seq + chunk.c.count), 0))
-            seq = int(connection.execute(end.where(chunk.c.session_id == target_session)).scalar_one())
+            query = _COPIED.where(chunk.c.session_id == target_session)
+            seq, copied = (int(value) for value in connection.execute(query).one())
         while True:
             with self._source.transaction("reading what to copy", writes=False) as connection:
                 pieces = self._read(connection, session, seq)
                 if not pieces:
+                    self._check_end(connection, session, copied)
                     return
                 rows = self._rows(connection, session, pieces)
                 self._write(target_session, pieces, rows)
             seq = pieces[-1].first_seq + len(pieces[-1].entries)
+            copied += len(rows)
             yield len(rows)
+
+    def _check_end(self, connection: Connection, session: int, copied: int) -> None:
+        """What ends because it is being removed, or is damaged, must not pass for the end of the session."""
+        messages = messages_of_source(connection, self._source.path, session)
+        if copied != messages:
+            what = f"session s{session} is damaged: it counts {messages} messages, and holds {copied}"
+            raise RefusedStoreError(self._source.path, Refusal.DAMAGED, what, _SAVING)
 
     def _read(self, connection: Connection, session: int, seq: int) -> list[_Piece]:
         """Read the next chunks; the first may have begun before `seq`, if it was packed anew meanwhile."""
@@ -131,6 +151,8 @@ class ChunkCopier:
     def _write(self, session: int, pieces: list[_Piece], rows: "list[Row[*tuple[Any, ...]]]") -> None:
         try:
             with self._target.transaction("copying messages", writes=True) as connection:
+                self._renewal.renew()
+                hold_target(connection, self._target.path, session)
                 chunks, taken = [], 0
                 for piece in pieces:
                     its_rows = rows[taken : taken + len(piece.entries)]
@@ -166,5 +188,4 @@ class ChunkCopier:
 
     def _damaged(self, session: int, seq: int, what: str) -> RefusedStoreError:
         where = f"the chunk of session s{session} at message {seq} is damaged: {what}"
-        advice = "'wiretape check --repair' saves the rest into a new store, which can be copied"
-        return RefusedStoreError(self._source.path, Refusal.DAMAGED, where, advice)
+        return RefusedStoreError(self._source.path, Refusal.DAMAGED, where, _SAVING)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from wiretape_store import recording_rows
 from wiretape_store.copying.copied_chunks import ChunkCopier
+from wiretape_store.copying.presence import hold_target, pruned_source, pruned_target
 from wiretape_store.database import Synchronous
 from wiretape_store.errors import StoreError
 from wiretape_store.locking import announced, lock_recordings
@@ -100,8 +101,8 @@ class RecordingCopier:
         """
         Copy a recording (its name or id), under another name if one is given, or finish doing it.
 
-        Raises UnknownRecordingError, CopyRefusedError while it is being recorded, and
-        RecordingExistsError where its name is another's.
+        Raises UnknownRecordingError, CopyRefusedError while it is being recorded,
+        RecordingExistsError where its name is another's, and StoreError where either is pruned meanwhile.
         """
         source = self._reader.recording(what)
         sessions = self._reader.sessions(source.id)
@@ -130,9 +131,12 @@ class RecordingCopier:
             raise CopyRefusedError(self._source.path, what, "end it first, or wait until it has ended")
 
     def _row(self, source: Recording) -> "Row[*tuple[Any, ...]]":
-        its = select(recording).where(recording.c.id == int(source.id[1:]))
+        its = select(recording).where(recording.c.id == int(source.id[1:]), recording_rows.IS_THERE)
         with self._source.transaction("reading", writes=False) as connection:
-            return connection.execute(its).one()
+            found = connection.execute(its).one_or_none()
+        if found is None:
+            raise pruned_source(self._source.path, f"recording {source.name!r}")
+        return found
 
     def _begin(
         self, connection: Connection, source: Recording, name: str | None
@@ -179,16 +183,20 @@ class RecordingCopier:
     def _copy_session(self, source: Session, upstream_id: int) -> Iterator[int]:
         number = int(source.id[1:])
         with self._source.transaction("reading a session", writes=False) as connection:
-            row = connection.execute(select(session).where(session.c.id == number)).mappings().one()
+            row = connection.execute(select(session).where(session.c.id == number)).mappings().one_or_none()
+            if row is None:
+                raise pruned_source(self._source.path, f"session {source.id}")
             its_events = select(event).where(event.c.session_id == number)
             events = [dict(each) for each in connection.execute(its_events).mappings()]
         values = {name: row[name] for name in _MOVED}
         with self._target.transaction("beginning a session", writes=True) as connection:
             target = self._session(connection, upstream_id, values)
+            hold_target(connection, self._target.path, target)
         yield from self._copier.copy(number, target)
         if source.end.kind is EndKind.INTERRUPTED and source.ended_at_us is not None:
             values |= end_values(source.ended_at_us, source.end)
         with self._target.transaction("ending a session", writes=True) as connection:
+            hold_target(connection, self._target.path, target)
             connection.execute(delete(event).where(event.c.session_id == target))
             if events:
                 connection.execute(insert(event), [each | {"session_id": target} for each in events])
@@ -215,9 +223,12 @@ class RecordingCopier:
             "host": row.host,
             "pid": row.pid,
             "born": row.born,
-            "pinned": int(source.pinned),
         }
-        connection.execute(update(recording).where(recording.c.id == target), values)
+        if source.pinned:  # A pin that the copy was given meanwhile stays.
+            values["pinned"] = 1
+        its = (recording.c.id == target) & recording_rows.IS_THERE
+        if connection.execute(update(recording).where(its), values).rowcount != 1:
+            raise pruned_target(self._target.path)
 
 
 def _store_id(connection: Connection) -> str:

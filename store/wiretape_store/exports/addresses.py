@@ -16,6 +16,7 @@ from wiretape_store.records import UpstreamSpec
 
 _SCHEMES = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
 _PORTS = {"ws": 80, "wss": 443}
+_UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -48,12 +49,19 @@ def asked_url(upstream_url: str, target: str) -> str:
 
 def split_url(url: str) -> tuple[Address, str]:
     """Split a URL into where and what (path and query). Raises ValueError, with what is wrong in words."""
+    if _UNFIT.search(url):
+        # urlsplit() would drop some of them, and keep others.
+        raise ValueError("it has a space, a control character or half a surrogate pair")
     parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError("its port is no number up to 65535") from exc
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not parts.hostname:
         raise ValueError("no ws://, wss://, http:// or https:// URL with a host")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Address(scheme, parts.hostname, parts.port or _PORTS[scheme]), target
+    return Address(scheme, parts.hostname, port or _PORTS[scheme]), target
 
 
 class UpstreamNames:

@@ -76,6 +76,13 @@ def _create(connection: Connection) -> None:
     connection.exec_driver_sql(
         "ALTER TABLE name ADD CONSTRAINT name_text_key EXCLUDE USING hash (text WITH =)"
     )
+    # So are codecs, which hold a gzip header; the second index is the one that looking up uses.
+    connection.exec_driver_sql("ALTER TABLE codec DROP CONSTRAINT codec_text_deflater_key")
+    connection.exec_driver_sql(
+        "ALTER TABLE codec ADD CONSTRAINT codec_text_deflater_key"
+        r" EXCLUDE USING hash ((deflater || E'\n' || text) WITH =)"
+    )
+    connection.exec_driver_sql("CREATE INDEX codec_text ON codec USING hash (text)")
     # Looked up once a row, these make writing six times as slow. What they say holds without them: a
     # message goes in with its chunk, whose session is looked up, and names are never deleted.
     for column in ("session_id", "method_id", "stream_id"):

@@ -68,9 +68,6 @@ class PostgresDatabase(Database):
         self._announced.add(recording_id)
         locking.announce(self.connection, recording_id)
 
-    def shrink(self) -> None:
-        """Nothing: autovacuum does it."""
-
     def close(self) -> None:
         """Close the connection."""
         with translated_errors(self.path, "closing"):

@@ -196,7 +196,7 @@ def _pointer(text: str) -> Pointer:
 def _compiled[Text: (str, bytes)](pattern: Text) -> re.Pattern[Text]:
     try:
         return re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as exc:
+    except (re.error, ValueError, RecursionError, OverflowError) as exc:
         raise QueryError(
             f"{pattern!r} is not a regular expression ({exc})", "see Python's re for how to write it"
         ) from exc
@@ -213,5 +213,13 @@ def _regexp(pattern: Any, text: Any) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _recorder_lives(host: str, pid: int, born: str) -> int:
+def _recorder_lives(host: Any, pid: Any, born: Any) -> int:
+    if (
+        not isinstance(host, str)
+        or not isinstance(pid, int)
+        or not isinstance(born, str)
+        or pid.bit_length() > 31
+    ):
+        what = f"recorder_lives() was given {host!r:.60}, {pid!r:.60} and {born!r:.60}, which is no process"
+        raise QueryError(what, "ask the view sessions for end_kind")
     return int(RecorderProcess(host, pid, born).may_be_alive())

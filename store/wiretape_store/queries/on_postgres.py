@@ -14,12 +14,22 @@ from sqlalchemy import Connection
 from wiretape_store.database import Database
 from wiretape_store.queries.errors import QueryError
 from wiretape_store.queries.functions import sql_number
-from wiretape_store.queries.query import READING_ADVICE, VIEWS_ADVICE, Cell, Query, Result
+from wiretape_store.queries.query import (
+    READING_ADVICE,
+    VIEWS_ADVICE,
+    WRITING_ADVICE,
+    Cell,
+    Query,
+    Result,
+    without_rows,
+)
 from wiretape_store.queries.views import POSTGRESQL, views
 
 _OURS = re.compile(r"\b(?:payload|json|regexp)\s*\(", re.IGNORECASE)
 _DONE = psycopg.pq.ExecStatus.COMMAND_OK
 _UNDEFINED_FUNCTION = "42883"
+_ABOUT_NAMES = (_UNDEFINED_FUNCTION, "42P01", "42703", "42601")
+"""Unknown functions, tables and columns, and syntax errors."""
 _CANCELED = "57014"
 _NO_RIGHTS = "42501"
 _READ_ONLY = "25006"
@@ -41,7 +51,7 @@ class PostgresQuery(Query):
         """Run one statement, as Query says."""
         columns = self._columns(statement)
         if not columns:
-            raise QueryError("it gives no rows", READING_ADVICE)
+            raise without_rows(statement, READING_ADVICE)
         rows = self._rows(statement)
         # The first row here, so that what is wrong with it is said here.
         first = list(islice(rows, 1))
@@ -110,7 +120,7 @@ def _mistakes(statement: str) -> Iterator[None]:
             raise QueryError(what, READING_ADVICE) from exc
         is_mistake = state.startswith(_MISTAKES) and state != _NO_RIGHTS
         if is_mistake or (not state and isinstance(exc, psycopg.ProgrammingError)):
-            raise QueryError(what, VIEWS_ADVICE) from exc
+            raise QueryError(what, VIEWS_ADVICE if state in _ABOUT_NAMES else WRITING_ADVICE) from exc
         raise
 
 

@@ -5,6 +5,7 @@ The statement can change nothing, whatever it says. Rows come as they are found;
 them all. How each kind of database does it is in `sqlite_query` and `postgres_query`.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ from typing import Self
 
 from wiretape_store.database import Database
 from wiretape_store.opening import open_for_reading
+from wiretape_store.queries.errors import QueryError
 
 Cell = str | bytes | int | float | None
 VIEWS_ADVICE = "there are the views sessions, messages, calls and pushes, described in docs/querying.md"
+WRITING_ADVICE = "correct the statement"
 READING_ADVICE = "the store is only read here: write a select"
+
+
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|[\s;]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,13 @@ class Result:
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[Cell, ...]]
+
+
+def without_rows(statement: str, advice: str) -> QueryError:
+    """What is wrong with a statement that gives no rows."""
+    if not _COMMENT.sub("", statement):
+        return QueryError("there is no statement", "write a select")
+    return QueryError("it gives no rows", advice)
 
 
 class Query(ABC):

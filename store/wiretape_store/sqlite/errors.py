@@ -1,13 +1,18 @@
 """What SQLite's errors mean to the user: sentences about the file, and what helps."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
 from wiretape_store.errors import Refusal, RefusedStoreError, StoreError
+from wiretape_store.salvaging.sqlite_pages import may_be_database
+
+_TAPE = re.compile(rb'\s*\{\s*"wiretape"\s*:\s*"tape"')  # docs/tape.md, the first line
+_LOOKED_AT_BYTES = 4096
 
 
 @contextmanager
@@ -36,11 +41,27 @@ def damaged(path: Path, what: str) -> RefusedStoreError:
     return RefusedStoreError(str(path), Refusal.DAMAGED, what, advice)
 
 
+def _not_a_database(path: Path) -> RefusedStoreError:
+    """Tell a store that has lost its first page, or a tape, from what never was one."""
+    with suppress(OSError):
+        if _is_tape(path):
+            advice = f"import it first ('wiretape import {path}')"
+            return RefusedStoreError(str(path), Refusal.FOREIGN, "it is a tape, not a store", advice)
+        if may_be_database(path):
+            return damaged(path, "its first page is no SQLite database's, but it may be a damaged store")
+    return foreign(path, "not a SQLite database")
+
+
+def _is_tape(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _TAPE.match(file.read(_LOOKED_AT_BYTES)) is not None
+
+
 def _translated(path: Path, doing: str, cause: BaseException | None) -> StoreError:
     code = getattr(cause, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None  # https://sqlite.org/rescode.html
     if primary == sqlite3.SQLITE_NOTADB:
-        return foreign(path, "not a SQLite database")
+        return _not_a_database(path)
     if primary == sqlite3.SQLITE_CORRUPT:
         return damaged(path, f"damaged ({cause})")
     advice = {

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
 
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
@@ -54,14 +53,6 @@ class SqliteDatabase(Database):
 
     def announce(self, recording_id: int) -> None:
         """Nothing: the recorder's process can be looked for."""
-
-    def shrink(self) -> None:
-        """Give the pages that nothing uses any more back to the file system."""
-        with translated_errors(self._path, "shrinking"):
-            # The pragma frees a page a step, and has no columns that would let a cursor step on.
-            cast("sqlite3.Connection", self.connection.connection.dbapi_connection).executescript(
-                "PRAGMA incremental_vacuum"
-            )
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""

@@ -15,7 +15,7 @@ from wiretape_protocols import (
     protocol_named,
 )
 from wiretape_protocols.redaction_rules import RuleError, parse_rules
-from wiretape_store.importing import IncomingMessage
+from wiretape_store.importing import IncomingMessage, end_fault, event_fault, split_listen, target_fault
 from wiretape_store.records import (
     End,
     EndKind,
@@ -99,6 +99,8 @@ def parse_header(text: bytes) -> Header:
         zlib=members.text("zlib", ""),
     )
     members.finish()
+    if header.ended_at_us < header.started_at_us:
+        raise LineError(f"member 'ended_at_us' is before 'started_at_us', {header.started_at_us}")
     names = [upstream.name for upstream in header.upstreams]
     if len(set(names)) < len(names):
         raise LineError("member 'upstreams' has two of the same name")
@@ -137,7 +139,9 @@ def _upstream(members: Members) -> UpstreamSpec:
         url=members.text("url"),
         listen=members.text("listen"),
     )
-    bytes_of_text("listen", spec.listen)
+    # What was imported from elsewhere had no listener.
+    if spec.listen and split_listen(spec.listen) is None:
+        raise LineError(f"member 'listen' must be host:port, such as 127.0.0.1:8081, not {spec.listen!r:.60}")
     members.finish()
     try:
         protocol_named(spec.protocol)
@@ -160,13 +164,21 @@ def _session(members: Members) -> SessionStart:
         upstream=members.text("session"),
         started_at_us=members.number("started_at_us", limits=_TIMES),
         handshake=Handshake(
-            target=members.text("target"),
+            target=_target(members),
             request_headers=_headers(members, "request_headers"),
             status=members.number("status", limits=STATUSES) if "status" in members else None,
             response_headers=_headers(members, "response_headers"),
             body=_data(members, "body", "body_base64"),
         ),
     )
+
+
+def _target(members: Members) -> str:
+    target = members.text("target")
+    fault = target_fault(target)
+    if fault is not None:
+        raise LineError(f"member 'target': {fault}")
+    return target
 
 
 def _end(members: Members) -> SessionEnd:
@@ -178,6 +190,9 @@ def _end(members: Members) -> SessionEnd:
         code=members.number("code", limits=_CODES) if "code" in members else None,
         reason=members.text("reason") if "reason" in members else None,
     )
+    fault = end_fault(end)
+    if fault is not None:
+        raise LineError(f"member 'reason': {fault}")
     return SessionEnd(at_us, end)
 
 
@@ -188,7 +203,11 @@ def _event(members: Members) -> Event:
     head = b""
     if kind is EventKind.CLOSE and "code" in members:
         head = members.number("code", limits=_CODES).to_bytes(_CLOSE_CODE_BYTES, "big")
-    return Event(-1, at_us, from_client, kind, head + _data(members, "text", "base64"))
+    event = Event(-1, at_us, from_client, kind, head + _data(members, "text", "base64"))
+    fault = event_fault(event)
+    if fault is not None:
+        raise LineError(fault)
+    return event
 
 
 def _message(members: Members) -> IncomingMessage:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from wiretape_protocols import deflater_fingerprint
-from wiretape_store.importing import IncomingMessage, IncomingRecording, IncomingSession
+from wiretape_store.importing import IncomingMessage, IncomingRecording, IncomingSession, message_fault
 from wiretape_store.records import End, EndKind, Event
 from wiretape_store.tapes.errors import LineError, TapeError
 from wiretape_store.tapes.parsing import (
@@ -76,7 +76,7 @@ def _sessions(path: Path) -> Iterator[IncomingSession]:
                 reader.refuse(f"no upstream {start.upstream!r} in the first line's 'upstreams'")
             ending = next(numbers, _NO_END)
             ended_at_us = min(start.started_at_us + ending.at_us, _LATEST_US)
-            items = _items(reader)
+            items = _items(reader, start)
             yield IncomingSession(
                 start.upstream, start.started_at_us, start.handshake, items, ended_at_us, ending.end
             )
@@ -84,10 +84,11 @@ def _sessions(path: Path) -> Iterator[IncomingSession]:
                 pass
 
 
-def _items(reader: "_Reader") -> Iterator[IncomingMessage | Event]:
+def _items(reader: "_Reader", start: SessionStart) -> Iterator[IncomingMessage | Event]:
     """Yield a session's lines up to its end."""
     latest_us, seq = 0, -1
     begun_at = reader.number
+    fault = message_fault(start.handshake)
     while True:
         line = reader.next_line()
         if line is None or isinstance(line, SessionStart):
@@ -98,6 +99,8 @@ def _items(reader: "_Reader") -> Iterator[IncomingMessage | Event]:
         if isinstance(line, SessionEnd):
             return
         if isinstance(line, IncomingMessage):
+            if fault is not None:
+                reader.refuse(fault)
             seq += 1
             yield line
         else:

@@ -73,14 +73,14 @@ def _header(
     ended_at_us = recording.ended_at_us
     if ended_at_us is None:
         # Its recorder could not tell any more.
-        ends = [session.ended_at_us or session.started_at_us for session in sessions]
-        ended_at_us = max(recording.started_at_us, *ends, 0)
+        ended_at_us = max([session.ended_at_us or session.started_at_us for session in sessions], default=0)
     members: list[tuple[str, Any]] = [
         ("wiretape", "tape"),
         ("version", VERSION),
         ("recording", recording.name),
         ("started_at_us", recording.started_at_us),
-        ("ended_at_us", ended_at_us),
+        # A clock may have been set back while recording.
+        ("ended_at_us", max(recording.started_at_us, ended_at_us)),
         ("upstreams", [_upstream(each) for each in upstreams]),
         ("redaction_rules", recording.redaction_rules or None),
         ("zlib", fingerprint),

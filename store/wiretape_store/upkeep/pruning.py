@@ -15,7 +15,7 @@ from typing import Self
 from sqlalchemy import Column, Connection, delete, func, select, update
 
 from wiretape_store.database import Database, Synchronous
-from wiretape_store.locking import lock_recordings, lock_sessions
+from wiretape_store.locking import announced, lock_recordings, lock_sessions
 from wiretape_store.opening import open_for_writing
 from wiretape_store.reader import StoreReader
 from wiretape_store.recording_rows import BEING_PRUNED
@@ -164,14 +164,19 @@ class Pruner:
         done.removed.append(one)
 
     def _mark(self, one: Prunable) -> bool:
-        """Take a recording out of everybody's sight; False where it was pinned meanwhile."""
+        """Take a recording out of everybody's sight; False where it was pinned meanwhile, or its recorder is back."""
         with self._database.transaction("pruning", writes=True) as connection:
             lock_recordings(connection)
+            its = (recording.c.id == one.number) & (recording.c.pinned == 0)
+            # Who commits to it holds this row (`holding`): either they see the mark, or we that they live.
+            row = connection.execute(select(recording).where(its).with_for_update()).one_or_none()
+            if row is None or prunable.is_live(row, announced(connection)):
+                return False
             name = f"pruned {one.id}"
             taken = connection.scalar(select(recording.c.id).where(recording.c.name == name))
             values = {"pinned": BEING_PRUNED, "name": f"{name} {self._now_us}" if taken else name}
-            its = (recording.c.id == one.number) & (recording.c.pinned == 0)
-            return connection.execute(update(recording).where(its).values(values)).rowcount == 1
+            connection.execute(update(recording).where(its).values(values))
+            return True
 
     def _marked(self) -> Sequence[int]:
         with self._database.transaction("looking for what to prune", writes=False) as connection:

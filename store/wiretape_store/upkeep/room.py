@@ -41,22 +41,41 @@ class Room:
     """One row for each message."""
     other: int
     """Everything else: sessions, events, names, indexes."""
+    fixed: int
+    """What an empty store takes as well, and no message's bytes have filled."""
     free: int
     """Pages that hold nothing; `compact` gives them back."""
 
 
-def room_of(database: Database, connection: Connection) -> Room:
-    """Measure a store inside a transaction."""
+def room_of(database: Database, connection: Connection, packed: int) -> Room:
+    """Measure a store inside a transaction; the data of its chunks are `packed` bytes."""
     tables = _table_bytes(connection)
     chunks, rows = tables.get(chunk.name, 0), tables.get(message.name, 0)
     if not is_file(connection):
         whole = sum(tables.values())
-        return Room(whole, 0, chunks, rows, whole - chunks - rows, 0)
+        return Room(whole, 0, chunks, rows, whole - chunks - rows, 0, 0)
     log = _size(Path(f"{database.path}-wal"))
     free = _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
     # With the pages that say where pages belong, which are in no table.
     other = used_bytes(connection) - chunks - rows
-    return Room(_size(Path(database.path)) + log, log, chunks, rows, other, free)
+    # One page of each of the two tables is there from the beginning; messages' bytes may fill the chunks'.
+    page = _pragma(connection, "page_size")
+    its_chunks, its_rows = max(0, min(page, chunks - packed)), min(page, rows)
+    its_other = min(other, fixed_bytes(connection) - 2 * page)
+    chunks, rows, other = chunks - its_chunks, rows - its_rows, other - its_other
+    fixed = its_chunks + its_rows + its_other
+    return Room(_size(Path(database.path)) + log, log, chunks, rows, other, fixed, free)
+
+
+def fixed_bytes(connection: Connection) -> int:
+    """Tell what a store takes while nothing is in it: in SQLite, a page for each table and index."""
+    if not is_file(connection):
+        return 0
+    roots = int(
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE rootpage > 0").scalar_one()
+    )
+    # And two more: the one of the schema, and the one that says where pages belong.
+    return (roots + 2) * _pragma(connection, "page_size")
 
 
 def used_bytes(connection: Connection) -> int:
@@ -138,8 +157,8 @@ def _table_bytes(connection: Connection) -> dict[str, int]:
 
 
 def _estimated(connection: Connection) -> dict[str, int]:
-    """As well as it can be told by a SQLite that was built without dbstat: all but the chunks are rows."""
-    used = used_bytes(connection)
+    """As well as it can be told by a SQLite that was built without dbstat: all that grows but the chunks are rows."""
+    used = max(0, used_bytes(connection) - fixed_bytes(connection))
     chunks = int(connection.execute(text("SELECT coalesce(sum(length(data)), 0) FROM chunk")).scalar_one())
     return {chunk.name: min(chunks, used), message.name: max(0, used - chunks)}
 

@@ -22,7 +22,7 @@ from wiretape_store.exports.har.handshakes import (
 )
 from wiretape_store.exports.har.pieces import Text, Walk
 from wiretape_store.exports.har.writing import MESSAGES
-from wiretape_store.importing import IncomingMessage
+from wiretape_store.importing import IncomingMessage, end_fault, message_fault, target_fault
 from wiretape_store.records import End, EndKind, Event, EventKind, Handshake
 from wiretape_store.tapes.errors import LineError
 
@@ -92,8 +92,23 @@ def entry_at(walk: Walk, text: Text, number: int) -> Entry | None:
     except ValueError as exc:
         raise EntryError(f"member 'request.url': {exc}") from exc
     if MEMBER in members:
-        return _ours(number, address, found, members, request, response, text)
-    return _foreign(number, address, target, found, members, request, response, text)
+        return _sound(_ours(number, address, found, members, request, response, text))
+    return _sound(_foreign(number, address, target, found, members, request, response, text))
+
+
+def _sound(entry: Entry) -> Entry:
+    """The entry, if a store and a replay can make something of it."""
+    fault = target_fault(entry.handshake.target)
+    if fault is not None:
+        raise EntryError(f"member 'request.url': {fault}")
+    fault = end_fault(entry.end)
+    if fault is not None:
+        raise EntryError(fault)
+    # Errors of Chrome are no messages, and stand in entries that were never opened.
+    fault = message_fault(entry.handshake) if entry.upstream and entry.messages else None
+    if fault is not None:
+        raise EntryError(f"member '{MEMBER}': {fault}")
+    return entry
 
 
 def _found(walk: Walk) -> _Found:

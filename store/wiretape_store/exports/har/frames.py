@@ -10,11 +10,11 @@ import binascii
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from wiretape_protocols import Codec, CodecError, Decoded, Opcode
 from wiretape_store.exports.extras import MEMBER, repacked
-from wiretape_store.importing import IncomingMessage
+from wiretape_store.importing import IncomingMessage, event_fault
 from wiretape_store.records import End, EndKind, Event, EventKind
 
 _SIDES = {
@@ -64,13 +64,18 @@ def frame_of(value: Any, started_at_us: int, latest_us: int) -> Frame:
     side = value.get("type")
     if side == _ERROR:
         return Failure(data)
-    if side not in _SIDES:
+    if not isinstance(side, str) or side not in _SIDES:
         raise FrameError("member 'type' must be 'send' or 'receive'")
-    opcode = _OPCODES.get(value.get("opcode", Opcode.TEXT.value))
+    number = value.get("opcode", Opcode.TEXT.value)
+    opcode = _OPCODES.get(number) if isinstance(number, int) else None
     if opcode is None:
         raise FrameError("member 'opcode' must be 1 (text) or 2 (binary)")
     if opcode in _CONTROL:
-        return Event(-1, at_us, _SIDES[side], _CONTROL[opcode], _control_data(value, opcode, data))
+        event = Event(-1, at_us, _SIDES[side], _CONTROL[opcode], _control_data(value, opcode, data))
+        fault = event_fault(event)
+        if fault is not None:
+            raise FrameError(fault)
+        return event
     extras = value.get(MEMBER, {})
     if not isinstance(extras, dict):
         raise FrameError(f"member '{MEMBER}' must be an object")
@@ -93,12 +98,19 @@ def time_us(value: Any, member: str) -> int | None:
         except ValueError as exc:
             raise FrameError(f"member '{member}' must be a time (ISO 8601)") from exc
         value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not _is_finite(value):
         raise FrameError(f"member '{member}' must be a number of seconds since 1970")
+    # Before it is divided: an integer may be too large for that.
+    if abs(value) > _LATEST_S * 1000:
+        raise FrameError(f"member '{member}' is no time between 1970 and 9999")
     seconds = value / 1000 if value > _EARLIEST_MS else value
     if not 0 <= seconds <= _LATEST_S:
         raise FrameError(f"member '{member}' is no time between 1970 and 9999")
     return round(seconds * 1_000_000)
+
+
+def _is_finite(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def close_of(event: Event) -> End:

@@ -57,8 +57,11 @@ class Walk:
             return json.loads(self._text[start : self.at])
         except RecursionError as exc:
             raise PieceError(start, "it is nested too deep") from exc
-        except ValueError as exc:
+        except (json.JSONDecodeError, UnicodeDecodeError) as exc:
             raise PieceError(start, str(exc)) from exc
+        except ValueError as exc:
+            # An integer of more digits than Python reads.
+            raise PieceError(start, "it has a number that is too long") from exc
 
     def skip(self) -> None:
         """Pass over the value."""
