@@ -43,6 +43,8 @@ def main() -> int:
         report(victim, [each for each in killed if each.victim is victim])
     damaged = [each for each in killed if each.damages or not each.in_order or not each.interrupted]
     print(f"damaged stores: {len(damaged)}")
+    for each in damaged:
+        print(f"  {each.victim}: in order {each.in_order}, interrupted {each.interrupted}, {list(each.damages)}")
     return 1 if damaged else 0
 
 

@@ -57,7 +57,7 @@ class Killed:
     damages: tuple[str, ...]
     """What a check of the store says afterwards."""
     interrupted: bool
-    """Whether the session reads as interrupted."""
+    """Whether the session reads as interrupted, if it had come as far as the store."""
     in_order: bool
     """Whether what is stored is what was sent, from the first message on."""
 
@@ -226,7 +226,7 @@ def _counted(store: Path, name: str, victim: Victim, times_s: list[float], at_s:
         max(0, received - stored),
         (at_s - times_s[stored]) * 1000 if stored < received else 0.0,
         damages,
-        [session.end.kind for session in sessions] == [EndKind.INTERRUPTED],
+        all(session.end.kind is EndKind.INTERRUPTED for session in sessions),
         wires == [_payload(number) for number in range(stored)],
     )
 
