@@ -44,7 +44,9 @@ def main() -> int:
     damaged = [each for each in killed if each.damages or not each.in_order or not each.interrupted]
     print(f"damaged stores: {len(damaged)}")
     for each in damaged:
-        print(f"  {each.victim}: in order {each.in_order}, interrupted {each.interrupted}, {list(each.damages)}")
+        print(
+            f"  {each.victim}: in order {each.in_order}, interrupted {each.interrupted}, {list(each.damages)}"
+        )
     return 1 if damaged else 0
 
 
