@@ -130,7 +130,7 @@ class Cluster:
             except psycopg.OperationalError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError((self.folder / "log").read_text()) from None
-                time.sleep(0.05)
+                os.sched_yield()
             else:
                 return
 

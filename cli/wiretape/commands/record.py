@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from wiretape.redaction import chosen_rules, redaction_options
 from wiretape_addons import parse_listen, parse_targets
 from wiretape_protocols import Redactor
 from wiretape_store import KeepWire, StoreReader, shown
+
+if TYPE_CHECKING:
+    from wiretape_addons.recorder import Listener
 
 
 @click.command("record", short_help="Record what passes between clients and upstreams.")
@@ -87,27 +92,31 @@ def command(
         KeepWire(keep_wire),
     )
     in_words = Redactor(b"", rules, os.environ).url
-
-    name: list[str] = []
+    names: list[str] = []
 
     def on_ready(ready: Ready) -> None:
-        for at, target in zip(ready.listeners, targets, strict=True):
-            upstream = in_words(target.url).partition("?")[0]
-            click.echo(f"{at.upstream} ({at.protocol}): {at.url} -> {upstream}", err=True)
-        click.echo(f"recording {ready.recording} into {shown(store)}; Ctrl-C ends it", err=True)
+        places = [in_words(target.url).partition("?")[0] for target in targets]
+        _say_ready(ready.recording, ready.listeners, places, store)
         tell_ready(ready_path, ready.recording, ready.listeners)
-        name.append(ready.recording)
-
-    def on_warning(text: str) -> None:
-        click.echo(f"wiretape: {text}", err=True)
+        names.append(ready.recording)
 
     with ready_file(ready_path):
         try:
-            asyncio.run(run_recorder(settings, on_ready, on_warning))
+            asyncio.run(run_recorder(settings, on_ready, _warn))
         finally:
             notify("STOPPING=1")
-    if name:
-        _say_stored(store, name[0])
+    for name in names:
+        _say_stored(store, name)
+
+
+def _say_ready(recording: str, listeners: "Sequence[Listener]", places: Sequence[str], store: str) -> None:
+    for at, place in zip(listeners, places, strict=True):
+        click.echo(f"{at.upstream} ({at.protocol}): {at.url} -> {place}", err=True)
+    click.echo(f"recording {recording} into {shown(store)}; Ctrl-C ends it", err=True)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"wiretape: {text}", err=True)
 
 
 def _say_stored(store: str, name: str) -> None:
