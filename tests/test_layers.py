@@ -39,7 +39,22 @@ FORBIDDEN = {
     "wiretape": {"mitmproxy"},
 }
 # The engine is pure: it knows no clock, socket, database or event loop.
-ENGINE = ("engine", "matching", "ordering", "pacing", "outbox", "script", "verdict", "actions", "settings")
+ENGINE = (
+    "actions",
+    "differences",
+    "engine",
+    "free_order",
+    "matching",
+    "ordering",
+    "outbox",
+    "owners",
+    "pacing",
+    "relaxing",
+    "script",
+    "settings",
+    "stepping",
+    "verdict",
+)
 IMPURE = {
     "asyncio",
     "socket",

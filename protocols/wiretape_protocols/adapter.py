@@ -8,6 +8,7 @@ the messages before, the `Conversation` of one connection. Both are pure: bytes 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import IntEnum
 
 from wiretape_protocols.codecs import Codec
@@ -38,6 +39,11 @@ class Relaxed:
 
     key: str
     without: str
+    asked: bool = False
+    """The user asked for it: a match by it is no finding."""
+    number: Decimal | None = None
+    within: Decimal | None = None
+    """Messages of this key match only if their numbers are at most so far from each other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,13 @@ class SendAnswer(NamedTuple):
     id_text: bytes | None
 
 
+class Forward(NamedTuple):
+    """Pass a client's message on to the live upstream, as it came."""
+
+    opcode: Opcode
+    wire: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Close:
     """Send a close frame (None: without a code) and end the connection; the last action there is."""
@@ -52,4 +59,4 @@ class Abort:
     """End TCP without a close frame; the last action there is."""
 
 
-Action = SendRun | Send | SendAnswer | Close | Abort
+Action = SendRun | Send | SendAnswer | Forward | Close | Abort

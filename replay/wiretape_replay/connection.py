@@ -8,7 +8,6 @@ import socket
 import struct
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol as Interface
 
 from websockets.frames import Close as CloseStatus
 from websockets.frames import CloseCode, Frame
@@ -24,8 +23,9 @@ from wiretape_replay.frames import close_frame, frame
 from wiretape_replay.handshakes import Handshakes, accept, no_session_left, refuse
 from wiretape_replay.outbox import SLICE_BYTES, Outbox
 from wiretape_replay.script import Script
-from wiretape_replay.settings import ReplaySettings
-from wiretape_store.records import EndKind, Headers, Session
+from wiretape_replay.stand import Stand
+from wiretape_replay.stepping import Step
+from wiretape_store.records import EndKind
 
 _LOGGER = logging.getLogger(__name__)
 _END_OF_HEAD = b"\r\n\r\n"
@@ -50,30 +50,6 @@ class _Stage(Enum):
     CLOSED = auto()
 
 
-class Host(Interface):
-    """What a connection asks of the listener that accepted it."""
-
-    settings: ReplaySettings
-
-    def session_for(self, target: str) -> Session | None:
-        """The session that a valid handshake for this path and query gets; None when none is left."""
-
-    def describe(self) -> tuple[str, str, int]:
-        """What is replayed, the upstream's name, and how many sessions it has."""
-
-    def begin(self, session: Session, target: str, headers: Headers) -> tuple[Script, ReplaySession]:
-        """Take a session."""
-
-    def refused(self, why: str, session: Session | None) -> None:
-        """Take a session whose handshake was refused, or none, for a handshake that was not accepted."""
-
-    def add(self, connection: "Connection") -> None:
-        """The connection has begun."""
-
-    def discard(self, connection: "Connection") -> None:
-        """The connection is gone."""
-
-
 class Connection(asyncio.Protocol):
     """
     The driver of one `ReplaySession`.
@@ -82,9 +58,9 @@ class Connection(asyncio.Protocol):
     after itself; `going_away` and `abort` end it from outside.
     """
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._settings = host.settings
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        self._settings = stand.settings
         self._loop = asyncio.get_running_loop()
         self._stage = _Stage.HANDSHAKE
         self._websocket = Handshakes(max_size=MAX_MESSAGE_BYTES)
@@ -114,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=SLICE_BYTES, low=SLICE_BYTES // 4)
         self._set_deadline(self._settings.handshake_us)
-        self._host.add(self)
+        self._stand.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Read on: the handshake, then messages, then nothing but the client's end."""
@@ -137,7 +113,7 @@ class Connection(asyncio.Protocol):
             for handle in (self._turn, self._alarm, self._deadline):
                 if handle is not None:
                     handle.cancel()
-            self._host.discard(self)
+            self._stand.discard(self)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than this side writes."""
@@ -160,6 +136,34 @@ class Connection(asyncio.Protocol):
     def buffered_bytes(self) -> int:
         """How much of what was written the system has not taken yet."""
         return self._transport.get_write_buffer_size()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its session goes on."""
+        return self._stage is _Stage.OPEN
+
+    def act(self, ask: Callable[[ReplaySession, int], list[Action]]) -> None:
+        """Let the session do something now, and send what comes of it; nothing once it has ended."""
+        if self._session is None or self._stage is not _Stage.OPEN:
+            return
+        self._guarded(self._do, ask(self._session, self._now_us()))
+
+    def step(self, step: Step) -> tuple[int, int]:
+        """Let pushes go; as `Run.step`."""
+        pushed = 0
+
+        def ask(session: ReplaySession, now_us: int) -> list[Action]:
+            nonlocal pushed
+            actions, pushed = session.step(step, now_us)
+            return actions
+
+        self.act(ask)
+        return pushed, self._session.owed if self._session is not None else 0
+
+    def _do(self, actions: list[Action]) -> None:
+        self._perform(actions)
+        self._pump()
+        self._set_alarm()
 
     def _guarded[**P](self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """The outermost frame of ours below the event loop: a bug ends this one connection, and is logged."""
@@ -206,25 +210,26 @@ class Connection(asyncio.Protocol):
             self._pump()
 
     def _answer_handshake(self, request: Request) -> None:
-        session = self._host.session_for(request.path)
-        if session is None:
-            self._websocket.send_response(no_session_left(*self._host.describe()))
-            self._host.refused("no session is left", None)
+        admission = self._stand.admit(request.path)
+        if admission.session is None:
+            self._websocket.send_response(no_session_left(*self._stand.describe()))
+            self._stand.refused("no session is left", admission)
             return
+        session = admission.session
         response = accept(self._websocket, request, session.handshake)
         if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
             # Not by the end alone: a recorder that died early left none, but the upstream's answer is known.
             status = session.handshake.status
             if status is None or session.end.kind is EndKind.UNREACHABLE:
-                self._host.refused("reset: the upstream was unreachable, as recorded", session)
+                self._stand.refused("reset: the upstream was unreachable, as recorded", admission)
                 self._reset()
                 return
             if status != http.HTTPStatus.SWITCHING_PROTOCOLS:
                 response = refuse(session.handshake)
-                self._host.refused(f"status {response.status_code}, as recorded", session)
+                self._stand.refused(f"status {response.status_code}, as recorded", admission)
             else:
                 headers = tuple(request.headers.raw_items())
-                self._script, self._session = self._host.begin(session, request.path, headers)
+                self._script, self._session = self._stand.begin(self, admission, request.path, headers)
         self._websocket.send_response(response)
 
     def _start(self) -> None:
@@ -235,6 +240,7 @@ class Connection(asyncio.Protocol):
         self._set_deadline(None)
         self._outbox.play(self._script, self._session.spell, deflated=bool(self._websocket.extensions))
         self._perform(self._session.open(self._now_us()))
+        self._stand.opened(self)
 
     def _read_messages(self, data: bytes) -> None:
         self._client.feed(data)

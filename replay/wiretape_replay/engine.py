@@ -8,18 +8,26 @@ once; on it, what it sends and in which order depends on the client's messages a
 from collections.abc import Callable
 
 from wiretape_protocols import Opcode, Protocol, Request, Role, encode
-from wiretape_replay.actions import Abort, Action, Close, Send, SendAnswer, SendRun
+from wiretape_replay.actions import Abort, Action, Close, Forward, Send, SendAnswer, SendRun
+from wiretape_replay.differences import differences
+from wiretape_replay.errors import NothingToStepError
+from wiretape_replay.free_order import FreeOrder
 from wiretape_replay.journal import Entry, EntryKind, Journal
 from wiretape_replay.matching import Match, Matcher, MatchKind
-from wiretape_replay.ordering import Freed, RecordedOrder
+from wiretape_replay.ordering import MessageOrder, Received, RecordedOrder
 from wiretape_replay.pacing import PacedQueue
 from wiretape_replay.reading import ClientReader
 from wiretape_replay.script import Script, excerpt
-from wiretape_replay.settings import OnMiss, Order, ReplaySettings
+from wiretape_replay.settings import OnMiss, Order, Pace, ReplaySettings
+from wiretape_replay.stepping import Step
 from wiretape_replay.verdict import Findings, Verdict
 from wiretape_store.records import EndKind
 
-_ORDERS = {Order.RECORDED: RecordedOrder}
+_ORDERS: dict[Order, Callable[[Script], MessageOrder]] = {
+    Order.RECORDED: RecordedOrder,
+    Order.FREE: FreeOrder,
+}
+_STEPPED = Pace(stepped=True)
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 
@@ -28,8 +36,9 @@ class ReplaySession:
     One connection's replay of one script.
 
     Call `open` once, then `receive` for each client message, `tick` at `next_wake_us`, and `closed`
-    when the connection has ended. Times are microseconds on any clock that never goes back. After a
-    `Close` or an `Abort` nothing more is returned.
+    when the connection has ended; in between whatever somebody wants to happen. Times are microseconds
+    on any clock that never goes back. After a `Close` or an `Abort` nothing more is returned.
+    `connection` counts the connections to the upstream in this run, from 1.
     """
 
     def __init__(
@@ -39,15 +48,21 @@ class ReplaySession:
         settings: ReplaySettings,
         journal: Journal,
         redact: Callable[[bytes, Opcode], bytes] = lambda payload, _: payload,
+        *,
+        connection: int = 1,
+        paused: bool = False,
     ) -> None:
         self._script = script
         self._protocol = protocol
         self._settings = settings
         self._journal = journal
         self._reader = ClientReader(script, protocol, redact)
-        self._matcher = Matcher(script)
+        self._connection = connection
+        self._matcher = Matcher(script, settings.repeats)
         self._order = _ORDERS[settings.order](script)
-        self._queue = PacedQueue(script, settings.pace)
+        self._pace = settings.pace
+        self._paused = paused
+        self._queue = PacedQueue(script, _STEPPED if paused else settings.pace)
         self._respelled: dict[int, bytes | None] = {}
         """The live id of each matched client message that came with another id than recorded."""
         self._background_used: dict[str, int] = {}
@@ -83,6 +98,77 @@ class ReplaySession:
         self._free(self._order.opened(self._respelled), now_us)
         return self._due(now_us)
 
+    def step(self, step: Step, now_us: int) -> tuple[list[Action], int]:
+        """
+        Let pushes go that a stepped pace holds, now or when they become free.
+
+        Returns how many went at once as well. Raises NothingToStepError when the recording has no
+        such push left.
+        """
+        if not self._has_push_for(step):
+            raise NothingToStepError(str(step), self._script.session.id)
+        self._note(EntryKind.STEPPED, now_us, detail=str(step))
+        self._queue.grant(step)
+        actions = self._due(now_us)
+        pushes = sum(
+            self._script.pushes(action.first, action.last)
+            for action in actions
+            if isinstance(action, SendRun)
+        )
+        if pushes:
+            self._gate_since_us = now_us
+        return actions, pushes
+
+    @property
+    def owed(self) -> int:
+        """How many pushes may still go for steps that count them."""
+        return self._queue.owed
+
+    def set_pace(self, pace: Pace, now_us: int) -> list[Action]:
+        """Go on at another pace; a session that is paused does so once it is resumed."""
+        self._pace = pace
+        self._note(EntryKind.PACED, now_us, detail=str(pace))
+        return [] if self._paused else self._go_on(now_us)
+
+    def pause(self, now_us: int) -> list[Action]:
+        """Push nothing, and do not end, until `resume`; steps are still taken."""
+        if not self._paused:
+            self._paused = True
+            self._note(EntryKind.PACED, now_us, detail="paused")
+            self._queue.set_pace(_STEPPED, now_us)
+        return []
+
+    def resume(self, now_us: int) -> list[Action]:
+        """Go on at the pace from before the pause."""
+        if not self._paused:
+            return []
+        self._paused = False
+        self._note(EntryKind.PACED, now_us, detail=f"resumed, {self._pace}")
+        return self._go_on(now_us)
+
+    def push(self, payload: bytes, opcode: Opcode | None, now_us: int) -> list[Action]:
+        """
+        Send a message that is not in the recording.
+
+        Without an opcode it is packed as the upstream packs its own, else sent as it is.
+        """
+        if self._over:
+            return []
+        self._note(EntryKind.INJECTED, now_us, payload=payload)
+        return [self._formed(payload) if opcode is None else Send(opcode, payload)]
+
+    def relay(self, wire: bytes, opcode: Opcode) -> list[Action]:
+        """Pass on what the live upstream sent."""
+        return [] if self._over else [Send(opcode, wire, self._script.form.deflated)]
+
+    def disconnect(self, code: int | None, reason: str, now_us: int) -> list[Action]:
+        """End the connection: with a close frame of this code, or without one where it is None."""
+        if self._over:
+            return []
+        if code is None:
+            return self._end(Abort(), now_us, "TCP was ended on request")
+        return self._end(Close(code, reason), now_us, f"closed with code {code} on request")
+
     def receive(self, wire: bytes, opcode: Opcode, now_us: int) -> list[Action]:
         """Take a client message as it came, framing and permessage-deflate undone."""
         actions = self._due(now_us) if self._queue.timed else []
@@ -92,12 +178,15 @@ class ReplaySession:
         if request.role is Role.BACKGROUND:
             return actions + self._background(request)
         match = self._matcher.take(request)
-        if match.without:
+        if match.without and match.kind is not MatchKind.MISSED:
             self._note_relaxed(match, payload, now_us)
         if match.kind is MatchKind.FRESH:
             return actions + self._matched(request, match, payload, now_us)
         if match.kind is MatchKind.REPEATED:
             return actions + self._repeated(request, match, payload, now_us)
+        may_forward = self._settings.allow_effects or not request.effects
+        if self._settings.on_miss.reaches_upstream and may_forward:
+            return actions + self._forwarded(wire, opcode, request, payload, now_us)
         return actions + self._missed(request, match, payload, now_us)
 
     def tick(self, now_us: int) -> list[Action]:
@@ -138,11 +227,11 @@ class ReplaySession:
             self._respelled[match.number] = request.id_text
         self._note(EntryKind.MATCHED, now_us, seq=scripted.seq, method=request.method, payload=payload)
         gate = self._order.gate
-        freed = self._order.received(match.number, self._respelled)
+        received = self._order.received(match.number, self._respelled)
         if self._order.gate != gate:
             self._gate_since_us = now_us
         self._queue.anchor(now_us, scripted.at_us)
-        self._free(freed, now_us)
+        self._free(received, now_us)
         return self._due(now_us)
 
     def _repeated(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
@@ -151,27 +240,45 @@ class ReplaySession:
         return [self._answer(number, request.id_text) for number in scripted.answers]
 
     def _missed(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
-        seq = self._script.requests[match.number].seq if match.number >= 0 else None
-        where = "" if seq is None else f"nearest is message {seq}: "
-        self._note(
-            EntryKind.MISSED,
-            now_us,
-            seq=seq,
-            method=request.method,
-            detail=where + match.differs,
-            payload=payload,
-        )
-        self._misses.add(f"{self._script.session.id}: {excerpt(payload)} ({where}{match.differs})")
+        detail = self._note_miss(request, match, payload, now_us)
+        self._misses.add(f"{self._script.session.id}: {excerpt(payload)} ({detail})")
         if self._settings.on_miss is OnMiss.CLOSE:
             what = request.method or "this message"
             return self._end(
                 Close(_POLICY_VIOLATION, f"no recorded answer to {what}"), now_us, "a miss closed it"
             )
         refusal = self._protocol.refusal(request)
-        if refusal is None:
-            return []
-        form = self._script.form
-        return [Send(form.opcode, encode(refusal, form.codec), form.deflated)]
+        return [] if refusal is None else [self._formed(refusal)]
+
+    def _note_miss(self, request: Request, match: Match, payload: bytes, now_us: int) -> str:
+        assert match.why is not None
+        nearest = self._script.requests[match.number] if match.number >= 0 else None
+        detail = match.differs if nearest is None else f"nearest is message {nearest.seq}: {match.differs}"
+        if self._settings.on_miss.reaches_upstream:
+            detail += "; not forwarded, since it may change the world (--allow-effects)"
+        self._add(
+            Entry(
+                EntryKind.MISSED,
+                self._script.session.id,
+                now_us - self._opened_us,
+                seq=None if nearest is None else nearest.seq,
+                method=request.method,
+                detail=detail,
+                payload=excerpt(payload),
+                why=match.why.value,
+                nearest="" if nearest is None else nearest.excerpt,
+                differs=()
+                if nearest is None
+                else differences(nearest.request, nearest.payload, request, payload),
+            )
+        )
+        return detail
+
+    def _forwarded(
+        self, wire: bytes, opcode: Opcode, request: Request, payload: bytes, now_us: int
+    ) -> list[Action]:
+        self._note(EntryKind.FORWARDED, now_us, method=request.method, payload=payload)
+        return [Forward(opcode, wire)]
 
     def _background(self, request: Request) -> list[Action]:
         """Answer a heartbeat from the recording as far as it goes, then with its last answer."""
@@ -182,23 +289,39 @@ class ReplaySession:
             if answers := self._script.requests[number].answers:
                 return [self._answer(answer, request.id_text) for answer in answers]
         answer = self._protocol.background_answer(request)
-        if answer is None:
-            return []
+        return [] if answer is None else [self._formed(answer)]
+
+    def _formed(self, payload: bytes) -> Send:
+        """A message that was not recorded, packed like those that were."""
         form = self._script.form
-        return [Send(form.opcode, encode(answer, form.codec), form.deflated)]
+        return Send(form.opcode, encode(payload, form.codec), form.deflated)
 
     def _answer(self, number: int, id_text: bytes | None) -> Action:
         """A recorded answer for a live call: untouched wherever its id is the recorded one."""
         call = self._script.requests[self._script.answers[number].request]
         return SendRun(number, number) if id_text == call.request.id_text else SendAnswer(number, id_text)
 
-    def _free(self, freed: list[Freed], now_us: int) -> None:
-        self._queue.put(freed)
-        for run in freed:
-            pushes = self._script.pushes(run.first, run.last)
-            if pushes:
-                first, last = self._script.seqs[run.first], self._script.seqs[run.last]
-                self._note(EntryKind.PUSHED, now_us, seq=first, last_seq=last, pushes=pushes)
+    def _free(self, received: Received, now_us: int) -> None:
+        dropped = [*received.dropped, *self._queue.drop(received.closed)]
+        self._queue.put(received.freed)
+        for kind, runs in ((EntryKind.DROPPED, dropped), (EntryKind.PUSHED, received.freed)):
+            for run in runs:
+                pushes = self._script.pushes(run.first, run.last)
+                if pushes:
+                    first, last = self._script.seq(run.first), self._script.seq(run.last)
+                    self._note(kind, now_us, seq=first, last_seq=last, pushes=pushes)
+
+    def _go_on(self, now_us: int) -> list[Action]:
+        self._queue.set_pace(self._pace, now_us)
+        self._gate_since_us = now_us
+        return self._due(now_us)
+
+    def _has_push_for(self, step: Step) -> bool:
+        if step.method is None and step.stream is None:
+            return True
+        script = self._script
+        numbers = range(self._queue.sent if self._settings.order is Order.RECORDED else 0, script.count)
+        return any(number not in script.answers and step.ends_with(script, number) for number in numbers)
 
     def _due(self, now_us: int) -> list[Action]:
         if self._over:
@@ -218,7 +341,7 @@ class ReplaySession:
     def _end_due_us(self) -> int | None:
         """When the upstream's own end is due; None before everything else was sent."""
         end = self._script.end
-        if end.from_client is not False or self._queue or self._order.gate is not None:
+        if end.from_client is not False or self._queue or self._order.gate is not None or self._paused:
             return None
         return self._queue.due_us(self._script.end_us) if end.kind in (EndKind.CLOSED, EndKind.EOF) else None
 
@@ -236,26 +359,28 @@ class ReplaySession:
 
     def _stall_due_us(self) -> int | None:
         held = self._order.held_push()
-        if held is None or held == self._stalled:
+        if held is None or held == self._stalled or (self._queue and not self._queue.timed):
             return None
-        since_us = max(self._gate_since_us, self._queue.due_us(self._script.times_us[held]))
+        since_us = max(self._gate_since_us, self._queue.due_us(self._script.time_us(held)))
         return since_us + self._settings.stall_us
 
     def _note_stall(self, now_us: int) -> None:
-        held, gate = self._order.held_push(), self._order.gate
+        held, cause = self._order.held_push(), self._order.held_by()
         assert held is not None
-        assert gate is not None
+        assert cause is not None
         self._stalled = held
-        waited_for = self._script.requests[gate]
+        waited_for = self._script.requests[cause]
         detail = f"waits for message {waited_for.seq}: {waited_for.excerpt}"
-        self._note(EntryKind.HELD, now_us, seq=self._script.seqs[held], detail=detail)
-        self._stalls.add(f"{self._script.session.id} message {self._script.seqs[held]} {detail}")
+        self._note(EntryKind.HELD, now_us, seq=self._script.seq(held), detail=detail)
+        self._stalls.add(f"{self._script.session.id} message {self._script.seq(held)} {detail}")
 
     def _note_relaxed(self, match: Match, payload: bytes, now_us: int) -> None:
         scripted = self._script.requests[match.number]
         method = scripted.request.method
         detail = f"matched without {match.without}"
         self._note(EntryKind.RELAXED, now_us, seq=scripted.seq, method=method, detail=detail, payload=payload)
+        if match.asked:
+            return
         self._relaxed.add(f"{self._script.session.id} message {scripted.seq} {detail}: {excerpt(payload)}")
 
     def _note(
@@ -273,4 +398,8 @@ class ReplaySession:
         text = excerpt(payload) if payload else ""
         at_us = now_us - self._opened_us
         session = self._script.session.id
-        self._journal.add(Entry(kind, session, at_us, seq, last_seq, pushes, method, detail, text))
+        self._add(Entry(kind, session, at_us, seq, last_seq, pushes, method, detail, text))
+
+    def _add(self, entry: Entry) -> None:
+        upstream = self._script.session.upstream.name
+        self._journal.add(entry._replace(upstream=upstream, connection=self._connection))

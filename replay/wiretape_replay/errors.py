@@ -1,5 +1,7 @@
 """What can go wrong before or beside a replay; a divergence is no error but an entry of the journal."""
 
+from collections.abc import Sequence
+
 from wiretape_protocols import WiretapeError
 
 
@@ -46,4 +48,54 @@ class ListenError(ReplayError):
         return (
             f"cannot listen on {self.address} for upstream {self.upstream}: {self.why}; "
             "stop what listens there, or name another address with --listen (port 0: any free one)"
+        )
+
+
+class NotPossibleError(ReplayError):
+    """What was asked of a run cannot be done as it stands; the text says why and what to do."""
+
+
+class UnknownUpstreamError(ReplayError):
+    """The recording has no upstream of that name."""
+
+    usage = True
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, known)
+        self.name = name
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"the recording has no upstream {self.name!r}: name one of {', '.join(self.known)}"
+
+
+class NoConnectionError(NotPossibleError):
+    """Nobody is connected who could be pushed to, or disconnected."""
+
+    def __init__(self, upstream: str | None, connection: int | None) -> None:
+        super().__init__(upstream, connection)
+        self.upstream = upstream
+        self.connection = connection
+
+    def __str__(self) -> str:
+        to = "" if self.upstream is None else f" to {self.upstream}"
+        if self.connection is not None:
+            return (
+                f"connection {self.connection}{to} is not open: the journal says when it was opened and ended"
+            )
+        return f"no connection{to} is open: wait for the journal's entry 'opened' first"
+
+
+class NothingToStepError(NotPossibleError):
+    """A step up to a push that the recording does not have any more."""
+
+    def __init__(self, step: str, session: str) -> None:
+        super().__init__(step, session)
+        self.step = step
+        self.session = session
+
+    def __str__(self) -> str:
+        return (
+            f"cannot step {self.step}: session {self.session} has no such push left; "
+            f"'wiretape show {self.session}' lists what it has"
         )

@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from wiretape_protocols import Request, Role
+from wiretape_protocols import Relaxed, Request, Role
 from wiretape_replay.script import Script
+from wiretape_replay.settings import Repeats
 
 _CANDIDATES = 256  # recorded messages compared to name the nearest one of a miss
 _SHOWN = 60  # characters of the two keys around what differs
@@ -20,6 +21,17 @@ class MatchKind(StrEnum):
     MISSED = "missed"
 
 
+class Why(StrEnum):
+    """Why a recording cannot answer a message."""
+
+    DIFFERENT = "different"
+    """No recorded message asks for the same."""
+    USED_UP = "used up"
+    """It was recorded, but not as often."""
+    NOTHING_LEFT = "nothing left"
+    """Nothing was recorded that could be compared."""
+
+
 class Match(NamedTuple):
     """The recorded client message that answers for a live one."""
 
@@ -28,8 +40,12 @@ class Match(NamedTuple):
     """Counts the script's client messages; for a miss the nearest one, -1 where none was recorded."""
     without: str = ""
     """What a relaxed key left out; empty for an exact match."""
+    asked: bool = False
+    """The user asked for that: it is no finding."""
     differs: str = ""
-    """For a miss: what keeps the nearest message from answering."""
+    """For a miss: what keeps the nearest message from answering, in words."""
+    why: Why | None = None
+    """For a miss."""
 
 
 class Matcher:
@@ -40,8 +56,9 @@ class Matcher:
     a read, the last one again.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, repeats: Repeats = Repeats.READS) -> None:
         self._script = script
+        self._repeats = repeats
         self._used = bytearray(len(script.requests))
         self._first_unused: dict[str, int] = {}
         """By key: every message in `by_key` before this position is used."""
@@ -53,9 +70,12 @@ class Matcher:
         if number is not None:
             return Match(MatchKind.FRESH, number)
         for relaxed in request.relaxed:
-            number = self._unused(self._script.by_relaxed_key, self._first_unused_relaxed, relaxed.key)
+            if relaxed.within is not None:
+                number = self._unused_near(relaxed)
+            else:
+                number = self._unused(self._script.by_relaxed_key, self._first_unused_relaxed, relaxed.key)
             if number is not None:
-                return Match(MatchKind.FRESH, number, relaxed.without)
+                return Match(MatchKind.FRESH, number, relaxed.without, relaxed.asked)
         return self._repeat(request) or self._miss(request)
 
     def _unused(self, index: dict[str, list[int]], positions: dict[str, int], key: str) -> int | None:
@@ -72,15 +92,41 @@ class Matcher:
         self._used[numbers[position]] = 1
         return numbers[position]
 
+    def _unused_near(self, relaxed: Relaxed) -> int | None:
+        for number in self._script.by_relaxed_key.get(relaxed.key, []):
+            if not self._used[number] and self._is_near(number, relaxed):
+                self._used[number] = 1
+                return number
+        return None
+
+    def _is_near(self, number: int, relaxed: Relaxed) -> bool:
+        """Whether the number in a recorded message of the same weaker key is near enough."""
+        recorded = next(
+            (each for each in self._script.requests[number].request.relaxed if each.key == relaxed.key), None
+        )
+        if relaxed.within is None or recorded is None:
+            return recorded is not None
+        if recorded.number is None or relaxed.number is None:
+            return False
+        return abs(recorded.number - relaxed.number) <= relaxed.within
+
     def _repeat(self, request: Request) -> Match | None:
-        if request.role is not Role.CALL or request.effects:
+        if self._repeats is Repeats.NEVER or request.role is not Role.CALL or request.effects:
             return None
         if numbers := self._script.by_key.get(request.key):
             return Match(MatchKind.REPEATED, self._last_answered(numbers))
         for relaxed in request.relaxed:
-            if numbers := self._script.by_relaxed_key.get(relaxed.key):
-                return Match(MatchKind.REPEATED, self._last_answered(numbers), relaxed.without)
+            if numbers := self._near(relaxed):
+                return Match(MatchKind.REPEATED, self._last_answered(numbers), relaxed.without, relaxed.asked)
         return None
+
+    def _near(self, relaxed: Relaxed) -> list[int]:
+        numbers = self._script.by_relaxed_key.get(relaxed.key, [])
+        return (
+            [number for number in numbers if self._is_near(number, relaxed)]
+            if relaxed.within is not None
+            else numbers
+        )
 
     def _last_answered(self, numbers: list[int]) -> int:
         requests = self._script.requests
@@ -89,17 +135,20 @@ class Matcher:
     def _miss(self, request: Request) -> Match:
         if numbers := self._used_up(request):
             count = "once" if len(numbers) == 1 else f"{len(numbers)} times"
-            return Match(MatchKind.MISSED, numbers[-1], differs=f"used up: it was recorded {count}")
+            return Match(
+                MatchKind.MISSED, numbers[-1], differs=f"used up: it was recorded {count}", why=Why.USED_UP
+            )
         number = self._nearest(request)
         if number < 0:
-            return Match(MatchKind.MISSED, differs="nothing is left in the recording to answer it")
+            text = "nothing is left in the recording to answer it"
+            return Match(MatchKind.MISSED, differs=text, why=Why.NOTHING_LEFT)
         recorded = self._script.requests[number].request
-        return Match(MatchKind.MISSED, number, differs=difference(recorded, request))
+        return Match(MatchKind.MISSED, number, differs=difference(recorded, request), why=Why.DIFFERENT)
 
     def _used_up(self, request: Request) -> list[int] | None:
         if numbers := self._script.by_key.get(request.key):
             return numbers
-        found = (self._script.by_relaxed_key.get(relaxed.key) for relaxed in request.relaxed)
+        found = (self._near(relaxed) for relaxed in request.relaxed)
         return next((numbers for numbers in found if numbers), None)
 
     def _nearest(self, request: Request) -> int:

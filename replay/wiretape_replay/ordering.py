@@ -1,9 +1,30 @@
-"""Which recorded upstream messages are free to go once the client has sent what it has sent."""
+"""
+Which recorded upstream messages are free to go once the client has sent what it has sent.
 
-from collections.abc import Container
+Here is the recorded order, and what an order is; the free one is in `free_order`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
+from wiretape_replay.owners import NOBODY, Owners
 from wiretape_replay.script import Script
+
+OPENING = NOBODY
+"""In place of a client message's number: the handshake."""
+
+
+class Lane(NamedTuple):
+    """What must keep its order on the way out; different lanes may overtake each other."""
+
+    request: int = OPENING
+    """The client message that freed it; `OPENING` also for the one lane of the recorded order."""
+    stream: str | None = None
+    """Of its pushes; None for answers, and for the one lane of the recorded order."""
+
+
+MAIN = Lane()
 
 
 class Freed(NamedTuple):
@@ -16,14 +37,59 @@ class Freed(NamedTuple):
     first: int
     last: int
     respelled: bool = False
+    lane: Lane = MAIN
 
 
-class RecordedOrder:
+class Received(NamedTuple):
+    """What one more client message, or the opening, changes."""
+
+    freed: Sequence[Freed] = ()
+    dropped: Sequence[Freed] = ()
+    """Pushes that will not be sent, since the client has closed their stream."""
+    closed: Sequence[Lane] = ()
+    """Lanes of which nothing more is sent, for the same reason."""
+
+
+class MessageOrder(ABC):
+    """An order of one session's upstream messages. Call `opened` once, first."""
+
+    @property
+    @abstractmethod
+    def gate(self) -> int | None:
+        """The client message that is waited for; None once all were received."""
+
+    @abstractmethod
+    def was_received(self, request: int) -> bool:
+        """Whether a recorded client message was matched."""
+
+    @abstractmethod
+    def opened(self, respelled: Container[int]) -> Received:
+        """What is free before the client has sent anything."""
+
+    @abstractmethod
+    def received(self, request: int, respelled: Container[int]) -> Received:
+        """
+        What one more received client message frees, in the order to send it.
+
+        `respelled` holds the client messages that came with another id than recorded.
+        """
+
+    @abstractmethod
+    def held_push(self) -> int | None:
+        """The first push that waits for a client message; None when none does."""
+
+    @abstractmethod
+    def held_by(self) -> int | None:
+        """The client message that it waits for."""
+
+
+class RecordedOrder(MessageOrder):
     """
     Recorded order: an upstream message goes once every client message recorded before it was received.
 
-    The one exception is an answer whose call came early: it goes with its call. Background messages
-    gate nothing, and their answers are not freed here.
+    The one exception is an answer whose call came early: it goes with its call. A push whose stream
+    was closed by such an early message never goes. Background messages gate nothing, and their answers
+    are not freed here.
     """
 
     def __init__(self, script: Script) -> None:
@@ -39,6 +105,12 @@ class RecordedOrder:
         """Answers at or after the cursor that went with their calls."""
         self._held_push = -1
         """Where the last search for a held push ended; there is no push from the cursor up to it."""
+        self._open_streams: set[str] = set()
+        """Those that the client has open."""
+        self._early_closings: set[int] = set()
+        """Client messages after the gate that came early and close streams."""
+        self._owners: Owners | None = None
+        """Made when it is needed first."""
         self._skip_gate()
 
     @property
@@ -50,46 +122,53 @@ class RecordedOrder:
         """Whether a recorded client message was matched."""
         return bool(self._received[request])
 
-    def opened(self, respelled: Container[int]) -> list[Freed]:
-        """What is free before the client has sent anything. Call it once, first."""
+    def opened(self, respelled: Container[int]) -> Received:
+        """What is free before the client has sent anything."""
         return self._advance(respelled)
 
-    def received(self, request: int, respelled: Container[int]) -> list[Freed]:
-        """
-        What one more received client message frees, in the order to send it.
-
-        `respelled` holds the client messages that came with another id than recorded.
-        """
+    def received(self, request: int, respelled: Container[int]) -> Received:
+        """What one more received client message frees: from the gate on, and its own answers."""
         self._received[request] = 1
+        meaning = self._script.requests[request].request
+        self._open_streams.difference_update(meaning.closes)
+        self._open_streams.update(meaning.opens)
         freed: list[Freed] = []
+        dropped: Sequence[Freed] = ()
         if request == self._gate:
             self._skip_gate()
-            freed = self._advance(respelled)
+            advanced = self._advance(respelled)
+            freed, dropped = list(advanced.freed), advanced.dropped
+        elif meaning.closes:
+            self._early_closings.add(request)
         for answer in self._script.requests[request].answers:
             if answer >= self._cursor:
                 self._early.add(answer)
                 freed.append(Freed(answer, answer, request in respelled))
-        return freed
+        return Received(freed, dropped)
 
     def held_push(self) -> int | None:
-        """The first push that is not free yet; None when none is left."""
+        """The first push that waits for a client message; None when none does."""
         if self._held_push < self._cursor:
             self._held_push, index = self._cursor, self._next_answer
             answers = self._script.answer_numbers
             while index < len(answers) and answers[index] == self._held_push:
                 index += 1
                 self._held_push += 1
-        return self._held_push if self._held_push < len(self._script.seqs) else None
+        return self._held_push if self._held_push < self._script.count else None
+
+    def held_by(self) -> int | None:
+        """The client message that everything waits for."""
+        return self.gate
 
     def _skip_gate(self) -> None:
         requests = self._script.requests
         while self._gate < len(requests) and (self._received[self._gate] or requests[self._gate].background):
             self._gate += 1
 
-    def _advance(self, respelled: Container[int]) -> list[Freed]:
+    def _advance(self, respelled: Container[int]) -> Received:
         """Free everything before the gate; runs are split only where a message is left out or respelled."""
         script = self._script
-        limit = len(script.seqs) if self.gate is None else script.requests[self._gate].upstream_before
+        limit = script.count if self.gate is None else script.requests[self._gate].upstream_before
         freed: list[Freed] = []
         start = self._cursor
         while self._next_answer < len(script.answer_numbers):
@@ -110,4 +189,30 @@ class RecordedOrder:
         if start < limit:
             freed.append(Freed(start, limit - 1))
         self._cursor = limit
-        return freed
+        if not self._early_closings:
+            return Received(freed)
+        self._early_closings = {request for request in self._early_closings if request > self._gate}
+        return self._without_closed_streams(freed)
+
+    def _without_closed_streams(self, freed: Sequence[Freed]) -> Received:
+        """Take the pushes out whose stream the client has closed before they became free."""
+        kept: list[Freed] = []
+        dropped: list[Freed] = []
+        for run in freed:
+            for number in range(run.first, run.last + 1):
+                into = dropped if self._is_closed(number) else kept
+                if into and into[-1].last == number - 1 and not into[-1].respelled and not run.respelled:
+                    into[-1] = Freed(into[-1].first, number)
+                else:
+                    into.append(Freed(number, number, run.respelled))
+        return Received(kept, dropped)
+
+    def _is_closed(self, number: int) -> bool:
+        if number in self._script.answers:
+            return False
+        stream = self._script.stream(number)
+        if stream in self._open_streams:
+            return False
+        if self._owners is None:
+            self._owners = Owners(self._script.requests)
+        return self._owners.owner(stream, number) != NOBODY

@@ -49,6 +49,10 @@ class ReplayedUpstream:
     """Makes a path and query comparable, live or recorded."""
     _scripts: dict[int, Script] = field(default_factory=dict)
 
+    def with_protocol(self, protocol: Protocol) -> "ReplayedUpstream":
+        """The same sessions, read in another way: nothing that is compiled is shared."""
+        return replace(self, protocol=protocol, _scripts={})
+
     def script(self, index: int) -> Script:
         """The nth session's script: compiled at the first call, which reads all of its messages."""
         if index not in self._scripts:

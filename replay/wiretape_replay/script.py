@@ -1,7 +1,7 @@
 """One recorded session, compiled for replay. A script is never changed after that: runs share it."""
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -82,8 +82,10 @@ class Script:
     answers: dict[int, ScriptedAnswer] = field(default_factory=dict)
     answer_numbers: list[int] = field(default_factory=list)
     """The keys of `answers`, ascending: every other upstream message is a push."""
-    seqs: array[int] = field(default_factory=lambda: array("q"))
-    times_us: array[int] = field(default_factory=lambda: array("q"))
+    _seqs: array[int] = field(default_factory=lambda: array("q"))
+    _times_us: array[int] = field(default_factory=lambda: array("q"))
+    _names: list[tuple[str, str]] = field(default_factory=list)
+    """Method and stream of each upstream message."""
     deflated: set[int] = field(default_factory=set)
     """The upstream messages that were recorded under permessage-deflate."""
     _frames: bytearray = field(default_factory=bytearray)
@@ -99,13 +101,43 @@ class Script:
         """When it ended, since its start; the last message's time where nobody knows."""
         if self.session.ended_at_us is not None:
             return self.session.ended_at_us - self.session.started_at_us
-        return max(self.times_us[-1] if self.times_us else 0, self.requests[-1].at_us if self.requests else 0)
+        return max(
+            self._times_us[-1] if self._times_us else 0, self.requests[-1].at_us if self.requests else 0
+        )
+
+    @property
+    def count(self) -> int:
+        """How many upstream messages there are."""
+        return len(self._seqs)
+
+    def seq(self, number: int) -> int:
+        """The number of an upstream message among the messages of both sides."""
+        return self._seqs[number]
+
+    def time_us(self, number: int) -> int:
+        """When an upstream message was recorded, since the session's start; never before the one before."""
+        return self._times_us[number]
+
+    def method(self, number: int) -> str:
+        """An upstream message's method: for an answer that of its call; empty where nobody knows."""
+        if number in self.answers:
+            return self.requests[self.answers[number].request].request.method
+        return self._names[number][0]
+
+    def stream(self, number: int) -> str:
+        """The stream that a push belongs to; empty for any other message."""
+        return self._names[number][1]
+
+    def last_until(self, recorded_us: int, first: int) -> int:
+        """The last upstream message, from `first` on, that was recorded at this time or before; else `first` - 1."""
+        return bisect_right(self._times_us, recorded_us, lo=first) - 1
 
     def add_frame(self, message: Message) -> None:
         """Append an upstream message. Only compiling does this: afterwards `frames()` is in use."""
-        self.seqs.append(message.seq)
+        self._seqs.append(message.seq)
         # A time before its predecessor's would break the search for what is due.
-        self.times_us.append(max(message.at_us, self.times_us[-1]) if self.times_us else message.at_us)
+        self._times_us.append(max(message.at_us, self._times_us[-1]) if self._times_us else message.at_us)
+        self._names.append((message.method, message.stream))
         wire = message.wire
         self._frames += header(message.opcode, len(wire))
         self._frames += wire
@@ -174,7 +206,7 @@ def _add_request(script: Script, message: Message, request: Request, protocol: P
             message.seq,
             message.at_us,
             request,
-            len(script.seqs),
+            script.count,
             message.payload,
             message.opcode,
             id_start,
@@ -226,7 +258,7 @@ def _is_part(neighbour: bytes) -> bool:
 
 
 def _add_upstream(script: Script, message: Message, request_by_seq: dict[int, int]) -> None:
-    number = len(script.seqs)
+    number = script.count
     if not number:
         script.form = Form(message.opcode, message.codec, message.deflated)
     script.add_frame(message)

@@ -1,6 +1,7 @@
 """Recordings written as lines of text, in a protocol made for these tests."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from wiretape_protocols import (
     IDENTITY,
@@ -19,6 +20,7 @@ from wiretape_replay import (
     Abort,
     Action,
     Close,
+    Forward,
     Journal,
     ReplayedRecording,
     ReplayedUpstream,
@@ -28,6 +30,7 @@ from wiretape_replay import (
     Send,
     SendAnswer,
     SendRun,
+    Step,
     compile_script,
 )
 from wiretape_replay.frames import close_frame, frame
@@ -38,6 +41,7 @@ _ROLES = {
     "range": Role.CALL,
     "order": Role.CALL,
     "sub": Role.SUBSCRIBE,
+    "unsub": Role.UNSUBSCRIBE,
     "note": Role.NOTICE,
     "beat": Role.BACKGROUND,
 }
@@ -60,7 +64,17 @@ class TinyConversation(Conversation):
         id_text = None if identity == "-" else identity.encode()
         role = _ROLES[verb]
         method = f"{verb} {asked.split(' ')[0]}".strip()
-        return Request(role, method, f"{verb} {asked}", id_text, effects=verb == "order", relaxed=relaxed)
+        streams = (asked.split(" ")[0],)
+        return Request(
+            role,
+            method,
+            f"{verb} {asked}",
+            id_text,
+            effects=verb == "order",
+            opens=streams if verb == "sub" else (),
+            closes=streams if verb == "unsub" else (),
+            relaxed=relaxed,
+        )
 
     def upstream(self, payload: bytes, opcode: Opcode) -> Reply:
         return Reply(Role.PUSH, "")
@@ -136,6 +150,7 @@ def messages(
     One message for each line: `> ` from the client, `< ` from the upstream, a millisecond apart.
 
     An upstream message beginning with `answer` or `beaten` answers the oldest open call with its id.
+    `push deals:3` is of the method `push` and the stream `deals`, any other push of none.
     """
     unanswered: list[tuple[str, int]] = []
     made: list[Message] = []
@@ -158,9 +173,9 @@ def messages(
                 payload=payload,
                 codec=IDENTITY if from_client else codec,
                 role=Role.OPAQUE,
-                method="",
+                method=verb if ":" in rest else "",
                 answers=answers,
-                stream="",
+                stream=rest.partition(":")[0] if ":" in rest and not from_client else "",
                 deflated=deflated,
                 kept_wire=None if from_client or codec.exact else encode(payload, codec),
             )
@@ -212,6 +227,15 @@ class Stage:
             heard += self._played(self.session.receive(text.encode(), Opcode.TEXT, self.now_us))
         return heard
 
+    def step(self, **step: Any) -> list[str]:
+        """Let pushes go, as `Step` says it."""
+        actions, _ = self.session.step(Step(**step), self.now_us)
+        return self._played(actions)
+
+    def perform(self, actions: list[Action]) -> list[str]:
+        """What these actions send."""
+        return self._played(actions)
+
     def wait(self, until_us: int) -> list[str]:
         """Let the clock run, ticking whenever the session asks for it."""
         heard: list[str] = []
@@ -239,10 +263,12 @@ class Stage:
                     heard.append(f"[close {code} {reason or ''}]".replace(" ]", "]"))
                 case Abort():
                     heard.append("[abort]")
+                case Forward(_, wire):
+                    heard.append(f"[forward {wire.decode()}]")
         return heard
 
 
-def on_the_wire(script: Script, action: SendRun | Send | Close | Abort) -> bytes:
+def on_the_wire(script: Script, action: SendRun | Send | Forward | Close | Abort) -> bytes:
     match action:
         case SendRun(first, last):
             return bytes(script.frames()[script.frame_start(first) : script.frame_end(last)])
@@ -250,5 +276,5 @@ def on_the_wire(script: Script, action: SendRun | Send | Close | Abort) -> bytes
             return frame(opcode, wire)
         case Close(code, reason):
             return close_frame(code, reason)
-        case Abort():
+        case Abort() | Forward():
             return b""

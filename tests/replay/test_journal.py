@@ -35,7 +35,7 @@ def test_a_run_is_told_in_order_and_pushes_by_the_run() -> None:
         {
             name: value
             for name, value in json.loads(entry.to_json()).items()
-            if name not in ("session", "at_us")
+            if name not in ("number", "upstream", "connection", "session", "at_us")
         }
         for entry in stage.journal.entries
     ]
@@ -48,6 +48,9 @@ def test_a_run_is_told_in_order_and_pushes_by_the_run() -> None:
             "method": "call price",
             "detail": "nearest is message 1: recorded call price BTC, sent call price ETH",
             "payload": "call 1 price ETH",
+            "why": "different",
+            "nearest": "call 1 price BTC",
+            "differs": [{"pointer": "", "recorded": "call 1 price BTC", "sent": "call 1 price ETH"}],
         },
         {"kind": "matched", "seq": 1, "method": "call price", "payload": "call 1 price BTC"},
         {"kind": "pushed", "seq": 2, "last_seq": 4, "pushes": 2},
@@ -126,13 +129,38 @@ def test_findings_beyond_a_hundred_are_counted_only() -> None:
     assert (len(lines), lines[-2:]) == (101, ["missed: 99", "missed: and 150 more"])
 
 
+def test_every_entry_has_its_number_upstream_and_connection() -> None:
+    stage = Stage(a_script("> call 1 x"))
+    stage.open()
+    stage.say("call 1 x")
+    assert [(entry.number, entry.upstream, entry.connection) for entry in stage.journal.entries] == [
+        (1, "up", 1),
+        (2, "up", 1),
+    ]
+
+
+def test_who_listens_hears_of_each_entry_until_it_is_forgotten() -> None:
+    journal = Journal()
+    heard: list[int] = []
+
+    def listener(entry: Entry) -> None:
+        heard.append(entry.number)
+
+    journal.listen(listener)
+    journal.add(Entry(EntryKind.MATCHED, "s1", 0))
+    journal.add(Entry(EntryKind.MATCHED, "s1", 0))
+    journal.forget(listener)
+    journal.add(Entry(EntryKind.MATCHED, "s1", 0))
+    assert heard == [1, 2]
+
+
 def test_a_journal_writes_everything_and_keeps_the_last() -> None:
     written: list[str] = []
     journal = Journal(written.append, kept=2)
     for seq in range(3):
         journal.add(Entry(EntryKind.MATCHED, "s1", seq, seq=seq))
     assert [entry.seq for entry in journal.entries] == [1, 2]
-    assert written[0] == '{"kind": "matched", "session": "s1", "at_us": 0, "seq": 0}\n'
+    assert written[0] == ('{"number": 1, "kind": "matched", "session": "s1", "at_us": 0, "seq": 0}\n')
     assert len(written) == 3
 
 

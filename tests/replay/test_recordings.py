@@ -153,7 +153,7 @@ def test_a_pace_is_read_and_written(text: str, factor: float | None, written: st
     assert str(Pace.parse(text)) == written
 
 
-@pytest.mark.parametrize("text", ["", "fast", "x", "x0", "x-1", "10", "step"])
+@pytest.mark.parametrize("text", ["", "fast", "x", "x0", "x-1", "10", "steps"])
 def test_a_pace_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="is not known: use asap"):
         Pace.parse(text)
