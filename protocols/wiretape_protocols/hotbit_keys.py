@@ -28,7 +28,7 @@ def params_key(method: Method, params: Json) -> tuple[str, tuple[Loose, ...]]:
         return "", ()
     if not isinstance(params, list):
         return canonical(params), ()
-    exact = [canonical(value) for value in params]
+    exact = [_spelled(value) for value in params]
     loose: tuple[Loose, ...] = ()
     if method.params is Params.SET:
         exact = sorted(set(exact))
@@ -41,11 +41,23 @@ def params_key(method: Method, params: Json) -> tuple[str, tuple[Loose, ...]]:
     return _joined(exact), loose
 
 
+def _spelled(value: Json) -> str:
+    """
+    A param the one way; 60.0 is not 60.
+
+    The server's JSON library tells integers from reals, and answers a real where it wants an integer
+    with error 1. A client that parsed a number as float sends another message.
+    """
+    if isinstance(value, Number) and not value.text.lstrip("-").isdigit():
+        return f"{canonical(value)} (real)"
+    return canonical(value)
+
+
 def _depth(params: list[Json]) -> str:
     """One book `[market, limit, interval]`, or a list of such lists."""
     if any(isinstance(value, list) for value in params):
         return _joined([_depth(value) if isinstance(value, list) else canonical(value) for value in params])
-    parts = [canonical(value) for value in params]
+    parts = [_spelled(value) for value in params]
     if len(params) > _INTERVAL:
         parts[_INTERVAL] = _interval(params[_INTERVAL])
     return _joined(parts)

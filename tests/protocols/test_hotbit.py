@@ -164,7 +164,7 @@ def test_the_id_is_kept_as_the_client_spelled_it(spelling: bytes) -> None:
         pytest.param("server.time", [1], [], id="time-ignores-params"),
         pytest.param("server.auth2", [1, 2, "web", "x"], [1, 3, "web", "y"], id="auth2-by-method"),
         pytest.param("server.sign", ["a", "b", 1], ["a", "c", 2], id="sign-by-method"),
-        pytest.param("price.query", [1.0], [1], id="numbers-by-value"),
+        pytest.param("price.query", [1.50], [1.5], id="numbers-by-value"),
         pytest.param("no.such.method", {"b": 1, "a": 2}, {"a": 2, "b": 1}, id="member-order"),
     ],
 )
@@ -182,6 +182,8 @@ def test_requests_that_ask_the_same_have_equal_keys(method: str, one: object, ot
         pytest.param("price.query", ["1"], [1], id="types-differ"),
         pytest.param("price.query", [2**64 + 1], [2**64 + 2], id="no-rounding"),
         pytest.param("price.query", [True], [1], id="true-is-not-1"),
+        pytest.param("kline.query", ["A", 0, 60, 60.0], ["A", 0, 60, 60], id="a-real-is-no-integer"),
+        pytest.param("depth.query", ["A", 5.0, "0"], ["A", 5, "0"], id="nor-is-a-depth"),
         pytest.param("server.auth", ["a", "b"], ["a", "c"], id="auth-by-its-tokens"),
         pytest.param("no.such.method", ["A"], ["B"], id="unknown-by-params"),
     ],
@@ -191,7 +193,7 @@ def test_requests_that_ask_something_else_have_other_keys(method: str, one: obje
 
 
 def test_spelling_member_order_and_unknown_members_do_not_change_a_key() -> None:
-    spelled = b'{ "id":7,"params" :["EOSETH", 1e2,2.0e2 ,5], "x": 1, "method":"\\u006bline.query"}'
+    spelled = b'{ "id":7,"params" :["EOSETH", 100,200 ,5], "x": 1, "method":"\\u006bline.query"}'
     assert read(spelled).key == key("kline.query", ["EOSETH", 100, 200, 5])
 
 
