@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from wiretape_protocols import DEFAULT_PROTOCOL, Redactor, WiretapeError, protocol_named, protocol_names
+from wiretape_protocols.targets import joined_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 DEFAULT_HOST = "127.0.0.1"
@@ -34,11 +35,7 @@ class Target:
 
     def join(self, asked: str) -> str:
         """The path and query to ask the upstream for, when a client asks the listener for `asked`."""
-        path, _, query = asked.partition("?")
-        if self.path:
-            path = self.path if path in {"", "/"} else self.path + path
-        query = "&".join(filter(None, (self.query, query)))
-        return f"{path}?{query}" if query else path
+        return joined_target(self.path, self.query, asked)
 
 
 def parse_target(text: str) -> Target:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from wiretape_protocols import Opcode
+from wiretape_protocols import Opcode, Request
 
 
 class SendRun(NamedTuple):
@@ -40,10 +40,14 @@ class SendAnswer(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """Pass a client's message on to the live upstream, as it came."""
+    """Pass a client's message on to the live upstream, as it came; `ReplaySession.stranded` if that fails."""
 
     opcode: Opcode
     wire: bytes
+    request: Request
+    """What it means."""
+    payload: bytes
+    """Redacted."""
 
 
 @dataclass(frozen=True, slots=True)

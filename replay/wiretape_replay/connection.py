@@ -6,6 +6,7 @@ import http
 import logging
 import socket
 import struct
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -16,16 +17,19 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from wiretape_protocols import Opcode
-from wiretape_replay.actions import Abort, Action, Close, Send, SendAnswer, SendRun
+from wiretape_replay.actions import Abort, Action, Close, Forward, Send, SendAnswer, SendRun
 from wiretape_replay.client_frames import MAX_MESSAGE_BYTES, ClientFrames
 from wiretape_replay.engine import ReplaySession
 from wiretape_replay.frames import close_frame, frame
 from wiretape_replay.handshakes import Handshakes, accept, no_session_left, refuse
+from wiretape_replay.live_upstream import LiveUpstream
 from wiretape_replay.outbox import SLICE_BYTES, Outbox
 from wiretape_replay.script import Script
+from wiretape_replay.settings import OnMiss
 from wiretape_replay.stand import Stand
 from wiretape_replay.stepping import Step
-from wiretape_store.records import EndKind
+from wiretape_replay.transcripts import Transcript
+from wiretape_store.records import End, EndKind, Headers, Session
 
 _LOGGER = logging.getLogger(__name__)
 _END_OF_HEAD = b"\r\n\r\n"
@@ -71,6 +75,13 @@ class Connection(asyncio.Protocol):
         self._script: Script | None = None
         self._session: ReplaySession | None = None
         """Both are unset before the handshake is accepted, and where it is refused."""
+        self._live: LiveUpstream | None = None
+        """Unset where a miss does not go to the live upstream."""
+        self._transcript: Transcript | None = None
+        """Unset where nothing is recorded."""
+        self._room = asyncio.Event()
+        """Set while the client keeps up with what is relayed to it."""
+        self._room.set()
         self._opened_s = self._loop.time()
         self._writable = True
         self._turn: asyncio.Handle | None = None
@@ -110,6 +121,10 @@ class Connection(asyncio.Protocol):
         finally:
             # Whatever went wrong above, the server must not wait for this connection for ever.
             self._stage = _Stage.CLOSED
+            if self._live is not None:
+                self._live.end()
+            if self._transcript is not None:
+                self._transcript.ended(End(EndKind.EOF, from_client=True), self._now_us())
             for handle in (self._turn, self._alarm, self._deadline):
                 if handle is not None:
                     handle.cancel()
@@ -178,6 +193,8 @@ class Connection(asyncio.Protocol):
     def _go_away(self) -> None:
         if self._stage is _Stage.OPEN:
             self._outbox.truncate()
+            if self._transcript is not None:
+                self._transcript.ended(End(EndKind.INTERRUPTED), self._now_us())
             self._close(_GOING_AWAY, "the replay was stopped")
             self._pump()
         elif self._stage is _Stage.HANDSHAKE:
@@ -230,7 +247,36 @@ class Connection(asyncio.Protocol):
             else:
                 headers = tuple(request.headers.raw_items())
                 self._script, self._session = self._stand.begin(self, admission, request.path, headers)
+                self._reach_upstream(request.path, headers, session)
         self._websocket.send_response(response)
+
+    def _reach_upstream(self, target: str, headers: Headers, session: Session) -> None:
+        """Prepare for messages that the recording cannot answer, where they go to the live upstream."""
+        assert self._script is not None
+        assert self._session is not None
+        replayed, replay = self._stand.replayed, self._session
+        if self._settings.on_miss.reaches_upstream:
+            self._live = LiveUpstream(
+                self._stand.live_url,
+                replayed.protocol,
+                target,
+                headers,
+                lambda: replay.logins,
+                self._relay,
+                self._strand,
+            )
+        if self._settings.on_miss is OnMiss.RECORD:
+            started_at_us = time.time_ns() // 1000
+            self._transcript = Transcript(session, self._script, target, headers, started_at_us)
+            self._stand.transcripts.append(self._transcript)
+
+    async def _relay(self, wire: bytes, opcode: Opcode) -> None:
+        """Send what the live upstream sent, no faster than the client reads."""
+        await self._room.wait()
+        self.act(lambda session, _: session.relay(wire, opcode))
+
+    def _strand(self, forward: Forward, why: str) -> None:
+        self.act(lambda session, now_us: session.stranded(forward, why, now_us))
 
     def _start(self) -> None:
         """The handshake is accepted: play the session."""
@@ -250,6 +296,8 @@ class Connection(asyncio.Protocol):
     def _receive(self, wire: bytes, opcode: Opcode) -> None:
         assert self._session is not None
         if self._stage is _Stage.OPEN:
+            if self._transcript is not None:
+                self._transcript.received(wire, opcode, self._now_us())
             self._perform(self._session.receive(wire, opcode, self._now_us()))
 
     def _flush_library(self) -> None:
@@ -267,6 +315,8 @@ class Connection(asyncio.Protocol):
 
     def _how_closed(self) -> str:
         close = self._websocket.close_rcvd
+        if close is not None and self._transcript is not None:
+            self._transcript.client_closed(close.code, close.reason, self._now_us())
         if close is None:
             return f"the client broke the protocol: {self._websocket.parser_exc}"
         return f"the client closed with code {close.code}"
@@ -280,11 +330,16 @@ class Connection(asyncio.Protocol):
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
+            if self._transcript is not None and self._session is not None:
+                self._transcript.performed(action, self._session.spell, self._now_us())
             match action:
                 case SendRun(first, last):
                     self._outbox.add_run(first, last)
                 case Send() | SendAnswer():
                     self._outbox.add(action)
+                case Forward():
+                    assert self._live is not None
+                    self._live.send(action)
                 case Close(code, reason):
                     self._close(code, reason)
                 case Abort():
@@ -332,6 +387,9 @@ class Connection(asyncio.Protocol):
 
     def _throttle(self) -> None:
         waiting = len(self._outbox) + (self._session.pending if self._session is not None else 0)
+        if self._live is not None:
+            waiting += len(self._live)
+            (self._room.set if self._outbox.waiting_bytes < _MOST_WAITING_BYTES else self._room.clear)()
         if waiting > _MOST_WAITING or self._outbox.waiting_bytes > _MOST_WAITING_BYTES:
             self._transport.pause_reading()
         elif not self._transport.is_reading():

@@ -73,6 +73,8 @@ class ReplaySession:
         self._stalled: int | None = None
         """The push whose stall is in the journal already."""
         self._over = False
+        self.logins: list[tuple[Opcode, bytes]] = []
+        """The client's own logins, which a live upstream has to hear first; kept in memory only."""
         self._misses = Findings()
         self._stalls = Findings()
         self._relaxed = Findings()
@@ -161,6 +163,16 @@ class ReplaySession:
         """Pass on what the live upstream sent."""
         return [] if self._over else [Send(opcode, wire, self._script.form.deflated)]
 
+    def stranded(self, forward: Forward, why: str, now_us: int) -> list[Action]:
+        """A message could not be passed on to the live upstream: it is a miss after all."""
+        if self._over:
+            return []
+        request, text = forward.request, excerpt(forward.payload)
+        self._misses.add(f"{self._script.session.id}: {text} ({why})")
+        self._note(EntryKind.MISSED, now_us, method=request.method, detail=why, payload=forward.payload)
+        refusal = self._protocol.refusal(request)
+        return [] if refusal is None else [self._formed(refusal)]
+
     def disconnect(self, code: int | None, reason: str, now_us: int) -> list[Action]:
         """End the connection: with a close frame of this code, or without one where it is None."""
         if self._over:
@@ -175,6 +187,8 @@ class ReplaySession:
         if self._over:
             return actions
         request, payload = self._reader.read(wire, opcode)
+        if request.role is Role.AUTH and self._settings.on_miss.reaches_upstream:
+            self.logins.append((opcode, wire))
         if request.role is Role.BACKGROUND:
             return actions + self._background(request)
         match = self._matcher.take(request)
@@ -278,7 +292,7 @@ class ReplaySession:
         self, wire: bytes, opcode: Opcode, request: Request, payload: bytes, now_us: int
     ) -> list[Action]:
         self._note(EntryKind.FORWARDED, now_us, method=request.method, payload=payload)
-        return [Forward(opcode, wire)]
+        return [Forward(opcode, wire, request, payload)]
 
     def _background(self, request: Request) -> list[Action]:
         """Answer a heartbeat from the recording as far as it goes, then with its last answer."""

@@ -69,6 +69,8 @@ class ReplayedRecording:
     upstreams: tuple[ReplayedUpstream, ...]
     doubts: tuple[str, ...] = ()
     """What keeps live messages from matching, a sentence each."""
+    redaction: Redaction = field(default_factory=lambda: Redaction(b"", ()))
+    """How its secrets became tokens."""
 
 
 def load_recording(
@@ -90,7 +92,7 @@ def load_recording(
     redaction = reader.redaction(what)
     redactor = Redactor(redaction.key, parse_rules(redaction.rules), environment)
     upstreams = [_upstream(sessions, redactor, reader) for sessions in by_upstream.values()]
-    return ReplayedRecording(what, tuple(upstreams), tuple(map(_doubt, redactor.unset)))
+    return ReplayedRecording(what, tuple(upstreams), tuple(map(_doubt, redactor.unset)), redaction)
 
 
 def _upstream(sessions: list[Session], redactor: Redactor, reader: Reader) -> ReplayedUpstream:

@@ -4,7 +4,7 @@ One isolated replay of a recording: its own position, pace, journal and verdict.
 Owns what somebody may ask of a run while clients talk to it. Where it listens is for `server`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from wiretape_protocols import Opcode
 from wiretape_replay.actions import Action
@@ -21,6 +21,7 @@ from wiretape_replay.settings import Pace, ReplaySettings
 from wiretape_replay.stand import Driver, Stand
 from wiretape_replay.stepping import Step
 from wiretape_replay.verdict import Verdict, merged
+from wiretape_store import IncomingRecording, UpstreamSpec
 
 _MOST_EARLY_STEPS = 10_000
 
@@ -29,7 +30,8 @@ class Run:
     """
     A recording, replayed once; any number of runs may share one recording.
 
-    Everything is called in the thread of the event loop that serves the clients.
+    Everything is called in the thread of the event loop that serves the clients. `live_urls` says by
+    upstream where messages go that the recording cannot answer, if not to where it was recorded.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Run:
         recording: ReplayedRecording,
         settings: ReplaySettings | None = None,
         journal: Journal | None = None,
+        *,
+        live_urls: Mapping[str, str] | None = None,
     ) -> None:
         self.recording = recording
         self.settings = settings if settings is not None else ReplaySettings()
@@ -46,6 +50,8 @@ class Run:
             for upstream in recording.upstreams
         )
         """One for each upstream of the recording, in its order."""
+        for name, url in (live_urls or {}).items():
+            self._named(name)[0].live_url = url
         self._early: list[tuple[str | None, Step]] = []
         """Steps that were asked for before there was a connection to take them."""
 
@@ -131,6 +137,31 @@ class Run:
             raise SettingError("code", str(code), "a close code from 1000 to 4999 (RFC 6455 section 7.4)")
         return self._each(
             upstream, connection, lambda session, now_us: session.disconnect(code, reason, now_us)
+        )
+
+    def conversation(self, name: str, now_us: int) -> IncomingRecording:
+        """
+        What passed in a run that records, replayed or live, as a recording that a store can take.
+
+        `now_us` is the time of now, since 1970, UTC. Call it when the run has ended.
+        """
+        transcripts = sorted(
+            (transcript for stand in self.stands for transcript in stand.transcripts),
+            key=lambda transcript: transcript.started_at_us,
+        )
+        started_at_us = transcripts[0].started_at_us if transcripts else now_us
+        redaction = self.recording.redaction
+        return IncomingRecording(
+            name,
+            started_at_us,
+            now_us,
+            tuple(
+                UpstreamSpec(upstream.name, upstream.protocol, upstream.url, upstream.listen)
+                for upstream in (stand.replayed.upstream for stand in self.stands)
+            ),
+            [transcript.incoming() for transcript in transcripts],
+            redaction.rules,
+            redaction.key,
         )
 
     def verdict(self) -> Verdict:

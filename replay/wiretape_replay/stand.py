@@ -14,6 +14,7 @@ from wiretape_replay.relaxing import RelaxingProtocol
 from wiretape_replay.script import Script
 from wiretape_replay.settings import Pace, Reconnect, ReplaySettings
 from wiretape_replay.stepping import Step
+from wiretape_replay.transcripts import Transcript
 from wiretape_replay.verdict import Verdict, merged
 from wiretape_store.records import Headers, Session
 
@@ -75,6 +76,10 @@ class Stand:
         self._sessions: dict[Driver, ReplaySession] = {}
         self._verdict = Verdict()
         """Of the connections that are gone, and what did not happen within a session."""
+        self.live_url = replayed.upstream.url
+        """Where messages go that the recording cannot answer."""
+        self.transcripts: list[Transcript] = []
+        """Of the connections so far, where the run records."""
         self.live: dict[int, Driver] = {}
         """The connections that are open, by number."""
         self.connections: dict[Driver, None] = {}
