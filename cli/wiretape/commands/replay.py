@@ -5,25 +5,19 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
-from wiretape.options import ready_file_option, store_option
+from wiretape.conversations import live_urls, stored_conversation
+from wiretape.options import ready_file_option, recording_name, store_option
 from wiretape.private_files import open_private
 from wiretape.ready import notify, ready_file, tell_ready
+from wiretape.replay_options import run_options, settings_from
 from wiretape.sources import opened
 from wiretape.status import DIVERGENCE, DONE, FAILED
 from wiretape.text import printable
-from wiretape_replay import (
-    Journal,
-    OnMiss,
-    Order,
-    Pace,
-    ReplayServer,
-    ReplaySettings,
-    Verdict,
-    load_recording,
-)
+from wiretape_replay import Journal, OnMiss, ReplayServer, Run, Verdict, load_recording
 
 
 @click.command("replay", short_help="Stand in for the upstreams and serve a recording.")
@@ -32,20 +26,20 @@ from wiretape_replay import (
 @click.option(
     "--listen", metavar="HOST:PORT", help="The first upstream's address; the others count up. [as recorded]"
 )
+@run_options
 @click.option(
-    "--order", type=click.Choice([each.value for each in Order]), default="recorded", show_default=True
+    "--upstream",
+    "live",
+    multiple=True,
+    metavar="NAME=URL",
+    help="With forward and record: where an upstream is now. [where it was recorded]",
 )
 @click.option(
-    "--pace", default="asap", show_default=True, metavar="asap|realtime|xN", help="How fast to push."
+    "--record-as",
+    metavar="NAME",
+    callback=recording_name,
+    help="With record: the name of the new recording. [WHAT and a number]",
 )
-@click.option(
-    "--on-miss",
-    type=click.Choice([each.value for each in OnMiss]),
-    default="error",
-    show_default=True,
-    help="What a message gets that the recording cannot answer.",
-)
-@click.option("--strict", is_flag=True, help="End with status 3 when the client and the recording differ.")
 @click.option(
     "--journal", type=click.Path(dir_okay=False), metavar="FILE", help="Write what happens (JSON lines)."
 )
@@ -54,12 +48,11 @@ def command(
     what: str,
     store: str,
     listen: str | None,
-    order: str,
-    pace: str,
-    on_miss: str,
-    strict: bool,
+    live: tuple[str, ...],
+    record_as: str | None,
     journal: str | None,
     ready_path: str | None,
+    **options: Any,
 ) -> int:
     """
     Serve WHAT (a recording, a session or a tape file) where it was recorded, until Ctrl-C; then print
@@ -67,23 +60,24 @@ def command(
 
     The nth connection to an upstream gets its nth recorded session.
     """
-    settings = ReplaySettings(
-        order=Order(order), pace=Pace.parse(pace), on_miss=OnMiss(on_miss), strict=strict
-    )
+    settings = settings_from(**options)
     with contextlib.ExitStack() as stack:
         entries = stack.enter_context(_journal_in(journal)) if journal else Journal()
         reader, what = stack.enter_context(opened(store, what))
         recording = load_recording(reader, what, os.environ)
         for doubt in recording.doubts:
             click.echo(f"wiretape: {doubt}", err=True)
-        server = ReplayServer(recording, settings, listen=listen, journal=entries)
+        run = Run(recording, settings, entries, live_urls=live_urls(live))
+        server = ReplayServer(run, listen=listen)
         stack.enter_context(ready_file(ready_path))
         verdict = asyncio.run(_serve(server, what, ready_path))
+        if settings.on_miss is OnMiss.RECORD:
+            click.echo(f"recorded as {stored_conversation(run, store, what, record_as)}", err=True)
     for line in verdict.lines():
         click.echo(printable(line), err=True)
     if entries.failure is not None:
         return FAILED
-    return DIVERGENCE if strict and not verdict.ok else DONE
+    return DIVERGENCE if settings.strict and not verdict.ok else DONE
 
 
 async def _serve(server: ReplayServer, what: str, ready_path: str | None) -> Verdict:
