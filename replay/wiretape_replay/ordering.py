@@ -107,8 +107,10 @@ class RecordedOrder(MessageOrder):
         """Where the last search for a held push ended; there is no push from the cursor up to it."""
         self._open_streams: set[str] = set()
         """Those that the client has open."""
-        self._early_closings: set[int] = set()
-        """Client messages after the gate that came early and close streams."""
+        self._recorded_streams: set[str] = set()
+        """Those that were open in the recording when the gate was sent."""
+        self._early_changes: set[int] = set()
+        """Client messages after the gate that came early and open or close streams."""
         self._owners: Owners | None = None
         """Made when it is needed first."""
         self._skip_gate()
@@ -138,8 +140,8 @@ class RecordedOrder(MessageOrder):
             self._skip_gate()
             advanced = self._advance(respelled)
             freed, dropped = list(advanced.freed), advanced.dropped
-        elif meaning.closes:
-            self._early_closings.add(request)
+        elif meaning.opens or meaning.closes:
+            self._early_changes.add(request)
         for answer in self._script.requests[request].answers:
             if answer >= self._cursor:
                 self._early.add(answer)
@@ -163,6 +165,9 @@ class RecordedOrder(MessageOrder):
     def _skip_gate(self) -> None:
         requests = self._script.requests
         while self._gate < len(requests) and (self._received[self._gate] or requests[self._gate].background):
+            passed = requests[self._gate].request
+            self._recorded_streams.difference_update(passed.closes)
+            self._recorded_streams.update(passed.opens)
             self._gate += 1
 
     def _advance(self, respelled: Container[int]) -> Received:
@@ -189,9 +194,9 @@ class RecordedOrder(MessageOrder):
         if start < limit:
             freed.append(Freed(start, limit - 1))
         self._cursor = limit
-        if not self._early_closings:
+        if not self._early_changes and self._recorded_streams <= self._open_streams:
             return Received(freed)
-        self._early_closings = {request for request in self._early_closings if request > self._gate}
+        self._early_changes = {request for request in self._early_changes if request > self._gate}
         return self._without_closed_streams(freed)
 
     def _without_closed_streams(self, freed: Sequence[Freed]) -> Received:

@@ -103,3 +103,20 @@ def test_in_recorded_order_a_stream_closed_early_is_not_pushed_to() -> None:
     assert stage.say("call 2 x") == ["push z", "answer 2 y"]
     assert [entry.seq for entry in stage.journal.entries if entry.kind == "dropped"] == [3]
     assert stage.session.verdict().ok
+
+
+def test_in_recorded_order_a_stream_closed_late_is_not_pushed_to_either() -> None:
+    stage = Stage(
+        a_script(
+            "> unsub 1 deals",
+            "> sub 1 deals",
+            "< answer 1 ok",
+            "< push deals:1",
+            "> call 2 x",
+            "< push deals:2",
+        )
+    )
+    stage.open()
+    assert stage.say("sub 1 deals", "unsub 1 deals") == ["answer 1 ok"]
+    assert stage.say("call 2 x") == []
+    assert [entry.pushes for entry in stage.journal.entries if entry.kind == "dropped"] == [1, 1]
