@@ -5,6 +5,7 @@ Owns reading its messages: which answer belongs to which request, what a push be
 params are secret. The methods themselves are in `hotbit_methods`, the match keys in `hotbit_keys`.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,9 @@ from wiretape_protocols.outstanding import Outstanding, Waiting
 _PUSHES = {push.name: Reply(Role.PUSH, push.name, stream=push.stream) for push in PUSHES}
 _UNSOLICITED = Reply(Role.PUSH, "")
 _ALL_SHAPES = tuple(Shape)
+# Where the server puts the id of an answer: the last member of the object that ends the text. No string can
+# look so: its quotes would be escaped, and its end would stand before the brace.
+_LAST_ID = re.compile(rb'"id"[ \t\r\n]*:[ \t\r\n]*(-?[0-9]+)[ \t\r\n]*\}[ \t\r\n]*\Z')
 _REFUSAL_CODE = 3
 _REFUSAL_TEXT = b"service unavailable"
 
@@ -161,8 +165,14 @@ class HotbitProtocol(Protocol):
 
     def with_id(self, payload: bytes, id_text: bytes | None) -> bytes:
         """Put the live id in the place of the recorded one."""
-        span = member_span(payload, "id") if id_text is not None else None
-        return splice(payload, [(span, id_text)]) if span and id_text is not None else payload
+        if id_text is None:
+            return payload
+        at = payload.rfind(b'"id"')
+        last = _LAST_ID.match(payload, at) if at > 0 else None
+        if last and payload[max(0, at - 8) : at].rstrip()[-1:] in (b",", b"{"):
+            return payload[: last.start(1)] + id_text + payload[last.end(1) :]
+        span = member_span(payload, "id")
+        return splice(payload, [(span, id_text)]) if span else payload
 
     def refusal(self, request: Request) -> bytes | None:
         """The server's error 3, in its own spelling; a message without an id is never answered."""

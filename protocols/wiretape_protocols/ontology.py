@@ -7,6 +7,7 @@ what `subscribe` does in `ontology_subscription`.
 """
 
 import json
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -43,6 +44,8 @@ from wiretape_protocols.outstanding import OUTSTANDING_LIMIT, Waiting
 _PUSHES = {push.name: Reply(Role.PUSH, push.name, stream=push.stream) for push in PUSHES}
 # What the node sends about a client's own transaction needs no subscription.
 _UNSUBSCRIBED = {push.name: Reply(Role.PUSH, push.name) for push in PUSHES if push.stream == "event"}
+# How a node begins an answer: its members are sorted.
+_USUAL_ID = re.compile(rb'\{"Action":"[^"\\]*","Desc":"[^"\\]*","Error":-?[0-9]+,"Id":(-?[0-9]+|null)[,}]')
 _UNSOLICITED = Reply(Role.PUSH, "")
 
 
@@ -182,6 +185,9 @@ class OntologyProtocol(Protocol):
 
     def with_id(self, payload: bytes, id_text: bytes | None) -> bytes:
         """Put the live Id in the place of the recorded one: null for a request that had none."""
+        usual = _USUAL_ID.match(payload)
+        if usual and payload.count(b'"Id"') == 1:
+            return payload[: usual.start(1)] + (id_text or b"null") + payload[usual.end(1) :]
         span = member_span(payload, "Id")
         return splice(payload, [(span, id_text or b"null")]) if span else payload
 

@@ -423,6 +423,14 @@ def test_the_upstream_sends_no_secrets() -> None:
         ),
         pytest.param(b'{"error": null}', b"5", b'{"error": null}', id="no-id"),
         pytest.param(b'{"id": 1}', None, b'{"id": 1}', id="no-live-id"),
+        pytest.param(
+            b'{"a": "\\"id\\": 5}", "id" : 5 }\n', b"7", b'{"a": "\\"id\\": 5}", "id" : 7 }\n', id="last"
+        ),
+        pytest.param(
+            b'{"id": 5, "a": {"id": 5}}', b"7", b'{"id": 7, "a": {"id": 5}}', id="an-object-at-the-end"
+        ),
+        pytest.param(b'{"x\\"id": 5}', b"7", b'{"x\\"id": 5}', id="a-name-that-ends-like-it"),
+        pytest.param(b'{"id": 1, "id": 5}', b"7", b'{"id": 1, "id": 7}', id="twice"),
         pytest.param(b'{"id": 1.50, "x": 1e5}', b"0", b'{"id": 0, "x": 1e5}', id="nothing-else-changes"),
     ],
 )

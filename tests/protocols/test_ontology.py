@@ -433,6 +433,18 @@ def test_a_refusal_of_a_request_without_an_id_has_null() -> None:
             id="only-top-level",
         ),
         pytest.param(b'{"Id":5}', b'"5"', b'{"Id":"5"}', id="in-the-live-type"),
+        pytest.param(
+            b'{"Action":"x","Desc":"SUCCESS","Error":0,"Id":5,"Result":"","Version":"1.0.0"}',
+            b"7",
+            b'{"Action":"x","Desc":"SUCCESS","Error":0,"Id":7,"Result":"","Version":"1.0.0"}',
+            id="as-a-node-spells-it",
+        ),
+        pytest.param(
+            b'{"Action":"x","Desc":"SUCCESS","Error":0,"Id":5,"Result":"","Id":6}',
+            b"7",
+            b'{"Action":"x","Desc":"SUCCESS","Error":0,"Id":5,"Result":"","Id":7}',
+            id="twice",
+        ),
         pytest.param(b'{"Id":5}', None, b'{"Id":null}', id="no-live-id"),
         pytest.param(EARLY_ERROR, b"5", EARLY_ERROR, id="no-id-to-replace"),
         pytest.param(
