@@ -84,6 +84,8 @@ class Connection(asyncio.Protocol):
         self._room.set()
         self._opened_s = self._loop.time()
         self._writable = True
+        self._reading = True
+        """Unset while the client asks more than it reads."""
         self._turn: asyncio.Handle | None = None
         """Set while the rest of the outbox waits for its turn."""
         self._alarm: asyncio.TimerHandle | None = None
@@ -375,10 +377,11 @@ class Connection(asyncio.Protocol):
             piece = self._outbox.take()
             written += len(piece)
             self._transport.write(piece)
-        if not self._outbox:
+        if self._outbox:
+            if self._writable:
+                self._turn = self._loop.call_soon(self._next_turn)
+        elif self._stage is not _Stage.OPEN:
             self._drained()
-        elif self._writable:
-            self._turn = self._loop.call_soon(self._next_turn)
         self._throttle()
 
     def _next_turn(self) -> None:
@@ -391,8 +394,10 @@ class Connection(asyncio.Protocol):
             waiting += len(self._live)
             (self._room.set if self._outbox.waiting_bytes < _MOST_WAITING_BYTES else self._room.clear)()
         if waiting > _MOST_WAITING or self._outbox.waiting_bytes > _MOST_WAITING_BYTES:
+            self._reading = False
             self._transport.pause_reading()
-        elif not self._transport.is_reading():
+        elif not self._reading:
+            self._reading = True
             self._transport.resume_reading()
 
     def _drained(self) -> None:

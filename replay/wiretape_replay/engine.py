@@ -5,22 +5,23 @@ It knows no clock, socket or event loop. Off the recording (a repeat, a miss, ba
 once; on it, what it sends and in which order depends on the client's messages alone, never on times.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from wiretape_protocols import Opcode, Protocol, Request, Role, encode
 from wiretape_replay.actions import Abort, Action, Close, Forward, Send, SendAnswer, SendRun
-from wiretape_replay.differences import differences
 from wiretape_replay.errors import NothingToStepError
 from wiretape_replay.free_order import FreeOrder
-from wiretape_replay.journal import Entry, EntryKind, Journal
+from wiretape_replay.journal import EntryKind, Journal
 from wiretape_replay.matching import Match, Matcher, MatchKind
-from wiretape_replay.ordering import MessageOrder, Received, RecordedOrder
+from wiretape_replay.notes import Notes
+from wiretape_replay.ordering import Freed, MessageOrder, Received, RecordedOrder
 from wiretape_replay.pacing import PacedQueue
 from wiretape_replay.reading import ClientReader
-from wiretape_replay.script import Script, excerpt
+from wiretape_replay.script import Script
 from wiretape_replay.settings import OnMiss, Order, Pace, ReplaySettings
 from wiretape_replay.stepping import Step
-from wiretape_replay.verdict import Findings, Verdict
+from wiretape_replay.verdict import Verdict
 from wiretape_store.records import EndKind
 
 _ORDERS: dict[Order, Callable[[Script], MessageOrder]] = {
@@ -28,6 +29,7 @@ _ORDERS: dict[Order, Callable[[Script], MessageOrder]] = {
     Order.FREE: FreeOrder,
 }
 _STEPPED = Pace(stepped=True)
+_NOT_FORWARDED = "; not forwarded, since it may change the world (--allow-effects)"
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 
@@ -55,9 +57,8 @@ class ReplaySession:
         self._script = script
         self._protocol = protocol
         self._settings = settings
-        self._journal = journal
+        self._notes = Notes(script, journal, connection)
         self._reader = ClientReader(script, protocol, redact)
-        self._connection = connection
         self._matcher = Matcher(script, settings.repeats)
         self._order = _ORDERS[settings.order](script)
         self._pace = settings.pace
@@ -67,7 +68,6 @@ class ReplaySession:
         """The live id of each matched client message that came with another id than recorded."""
         self._background_used: dict[str, int] = {}
         """By key: how many of the recorded background messages live ones have used."""
-        self._opened_us = 0
         self._gate_since_us = 0
         """Since when the client's next recorded message is waited for."""
         self._stalled: int | None = None
@@ -75,9 +75,9 @@ class ReplaySession:
         self._over = False
         self.logins: list[tuple[Opcode, bytes]] = []
         """The client's own logins, which a live upstream has to hear first; kept in memory only."""
-        self._misses = Findings()
-        self._stalls = Findings()
-        self._relaxed = Findings()
+        end = script.end
+        self._ends_itself = end.from_client is False and end.kind in (EndKind.CLOSED, EndKind.EOF)
+        """The upstream ended the recorded session, in a way that can be replayed."""
 
     @property
     def pending(self) -> int:
@@ -89,14 +89,16 @@ class ReplaySession:
         """When `tick` is due next; None: not before the client does something."""
         if self._over:
             return None
+        if not self._queue.timed and not self._ends_itself:
+            return self._stall_due_us()
         due = (self._queue.next_due_us(), self._end_due_us(), self._stall_due_us())
         return min((time for time in due if time is not None), default=None)
 
     def open(self, now_us: int) -> list[Action]:
         """Begin: the handshake is done."""
-        self._opened_us = self._gate_since_us = now_us
+        self._notes.opened_us = self._gate_since_us = now_us
         self._queue.anchor(now_us, 0)
-        self._note(EntryKind.OPENED, now_us, detail=f"connection {self._script.session.number + 1}")
+        self._notes.note(EntryKind.OPENED, now_us, detail=f"connection {self._script.session.number + 1}")
         self._free(self._order.opened(self._respelled), now_us)
         return self._due(now_us)
 
@@ -109,7 +111,7 @@ class ReplaySession:
         """
         if not self._has_push_for(step):
             raise NothingToStepError(str(step), self._script.session.id)
-        self._note(EntryKind.STEPPED, now_us, detail=str(step))
+        self._notes.note(EntryKind.STEPPED, now_us, detail=str(step))
         self._queue.grant(step)
         actions = self._due(now_us)
         pushes = sum(
@@ -129,14 +131,14 @@ class ReplaySession:
     def set_pace(self, pace: Pace, now_us: int) -> list[Action]:
         """Go on at another pace; a session that is paused does so once it is resumed."""
         self._pace = pace
-        self._note(EntryKind.PACED, now_us, detail=str(pace))
+        self._notes.note(EntryKind.PACED, now_us, detail=str(pace))
         return [] if self._paused else self._go_on(now_us)
 
     def pause(self, now_us: int) -> list[Action]:
         """Push nothing, and do not end, until `resume`; steps are still taken."""
         if not self._paused:
             self._paused = True
-            self._note(EntryKind.PACED, now_us, detail="paused")
+            self._notes.note(EntryKind.PACED, now_us, detail="paused")
             self._queue.set_pace(_STEPPED, now_us)
         return []
 
@@ -145,7 +147,7 @@ class ReplaySession:
         if not self._paused:
             return []
         self._paused = False
-        self._note(EntryKind.PACED, now_us, detail=f"resumed, {self._pace}")
+        self._notes.note(EntryKind.PACED, now_us, detail=f"resumed, {self._pace}")
         return self._go_on(now_us)
 
     def push(self, payload: bytes, opcode: Opcode | None, now_us: int) -> list[Action]:
@@ -156,7 +158,7 @@ class ReplaySession:
         """
         if self._over:
             return []
-        self._note(EntryKind.INJECTED, now_us, payload=payload)
+        self._notes.note(EntryKind.INJECTED, now_us, payload=payload)
         return [self._formed(payload) if opcode is None else Send(opcode, payload)]
 
     def relay(self, wire: bytes, opcode: Opcode) -> list[Action]:
@@ -167,10 +169,8 @@ class ReplaySession:
         """A message could not be passed on to the live upstream: it is a miss after all."""
         if self._over:
             return []
-        request, text = forward.request, excerpt(forward.payload)
-        self._misses.add(f"{self._script.session.id}: {text} ({why})")
-        self._note(EntryKind.MISSED, now_us, method=request.method, detail=why, payload=forward.payload)
-        refusal = self._protocol.refusal(request)
+        self._notes.stranded(forward.request, forward.payload, why, now_us)
+        refusal = self._protocol.refusal(forward.request)
         return [] if refusal is None else [self._formed(refusal)]
 
     def disconnect(self, code: int | None, reason: str, now_us: int) -> list[Action]:
@@ -186,21 +186,23 @@ class ReplaySession:
         actions = self._due(now_us) if self._queue.timed else []
         if self._over:
             return actions
-        request, payload = self._reader.read(wire, opcode)
+        request, payload, id_text = self._reader.read(wire, opcode)
         if request.role is Role.AUTH and self._settings.on_miss.reaches_upstream:
             self.logins.append((opcode, wire))
         if request.role is Role.BACKGROUND:
-            return actions + self._background(request)
+            return actions + self._background(request, id_text)
         match = self._matcher.take(request)
         if match.without and match.kind is not MatchKind.MISSED:
-            self._note_relaxed(match, payload, now_us)
+            self._notes.relaxed(match, payload, now_us)
         if match.kind is MatchKind.FRESH:
-            return actions + self._matched(request, match, payload, now_us)
+            return actions + self._matched(request, match, id_text, payload, now_us)
         if match.kind is MatchKind.REPEATED:
-            return actions + self._repeated(request, match, payload, now_us)
+            return actions + self._repeated(request, match, id_text, payload, now_us)
+        request = _with_id(request, id_text)
         may_forward = self._settings.allow_effects or not request.effects
         if self._settings.on_miss.reaches_upstream and may_forward:
-            return actions + self._forwarded(wire, opcode, request, payload, now_us)
+            self._notes.note(EntryKind.FORWARDED, now_us, method=request.method, payload=payload)
+            return [*actions, Forward(opcode, wire, request, payload)]
         return actions + self._missed(request, match, payload, now_us)
 
     def tick(self, now_us: int) -> list[Action]:
@@ -217,7 +219,7 @@ class ReplaySession:
         answer = self._script.answers[number]
         recorded = wire if answer.payload is None else answer.payload
         payload = self._protocol.with_id(recorded, id_text)
-        if payload != recorded:
+        if payload is not recorded and payload != recorded:
             wire = encode(payload, answer.codec)
         return Send(opcode, wire, number in self._script.deflated)
 
@@ -225,37 +227,36 @@ class ReplaySession:
         """The connection has ended; `how` says in words who ended it. Nothing happens after this."""
         if not self._over:
             self._over = True
-            self._note(EntryKind.ENDED, now_us, detail=how)
+            self._notes.note(EntryKind.ENDED, now_us, detail=how)
 
     def verdict(self) -> Verdict:
         """How the run compares with the recording so far."""
-        unused = Findings()
-        for number, scripted in enumerate(self._script.requests):
-            if not scripted.background and not self._order.was_received(number):
-                unused.add(f"{self._script.session.id} message {scripted.seq}: {scripted.excerpt}")
-        return Verdict(misses=self._misses, unused=unused, stalls=self._stalls, relaxed=self._relaxed)
+        return self._notes.verdict(self._order.was_received)
 
-    def _matched(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
+    def _matched(
+        self, request: Request, match: Match, id_text: bytes | None, payload: bytes, now_us: int
+    ) -> list[Action]:
         scripted = self._script.requests[match.number]
-        if request.id_text != scripted.request.id_text:
-            self._respelled[match.number] = request.id_text
-        self._note(EntryKind.MATCHED, now_us, seq=scripted.seq, method=request.method, payload=payload)
-        gate = self._order.gate
+        if id_text != scripted.request.id_text:
+            self._respelled[match.number] = id_text
+        self._notes.note(EntryKind.MATCHED, now_us, scripted.seq, method=request.method, payload=payload)
         received = self._order.received(match.number, self._respelled)
-        if self._order.gate != gate:
+        if received.moved:
             self._gate_since_us = now_us
         self._queue.anchor(now_us, scripted.at_us)
         self._free(received, now_us)
         return self._due(now_us)
 
-    def _repeated(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
+    def _repeated(
+        self, request: Request, match: Match, id_text: bytes | None, payload: bytes, now_us: int
+    ) -> list[Action]:
         scripted = self._script.requests[match.number]
-        self._note(EntryKind.REPEATED, now_us, seq=scripted.seq, method=request.method, payload=payload)
-        return [self._answer(number, request.id_text) for number in scripted.answers]
+        self._notes.note(EntryKind.REPEATED, now_us, seq=scripted.seq, method=request.method, payload=payload)
+        return [self._answer(number, id_text) for number in scripted.answers]
 
     def _missed(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
-        detail = self._note_miss(request, match, payload, now_us)
-        self._misses.add(f"{self._script.session.id}: {excerpt(payload)} ({detail})")
+        live = self._settings.on_miss.reaches_upstream
+        self._notes.miss(request, match, payload, _NOT_FORWARDED if live else "", now_us)
         if self._settings.on_miss is OnMiss.CLOSE:
             what = request.method or "this message"
             return self._end(
@@ -264,45 +265,15 @@ class ReplaySession:
         refusal = self._protocol.refusal(request)
         return [] if refusal is None else [self._formed(refusal)]
 
-    def _note_miss(self, request: Request, match: Match, payload: bytes, now_us: int) -> str:
-        assert match.why is not None
-        nearest = self._script.requests[match.number] if match.number >= 0 else None
-        detail = match.differs if nearest is None else f"nearest is message {nearest.seq}: {match.differs}"
-        if self._settings.on_miss.reaches_upstream:
-            detail += "; not forwarded, since it may change the world (--allow-effects)"
-        self._add(
-            Entry(
-                EntryKind.MISSED,
-                self._script.session.id,
-                now_us - self._opened_us,
-                seq=None if nearest is None else nearest.seq,
-                method=request.method,
-                detail=detail,
-                payload=excerpt(payload),
-                why=match.why.value,
-                nearest="" if nearest is None else nearest.excerpt,
-                differs=()
-                if nearest is None
-                else differences(nearest.request, nearest.payload, request, payload),
-            )
-        )
-        return detail
-
-    def _forwarded(
-        self, wire: bytes, opcode: Opcode, request: Request, payload: bytes, now_us: int
-    ) -> list[Action]:
-        self._note(EntryKind.FORWARDED, now_us, method=request.method, payload=payload)
-        return [Forward(opcode, wire, request, payload)]
-
-    def _background(self, request: Request) -> list[Action]:
+    def _background(self, request: Request, id_text: bytes | None) -> list[Action]:
         """Answer a heartbeat from the recording as far as it goes, then with its last answer."""
         numbers = self._script.background_by_key.get(request.key, [])
         used = self._background_used.get(request.key, 0)
         self._background_used[request.key] = used + 1
         for number in [*numbers[used : used + 1], *reversed(numbers)]:
             if answers := self._script.requests[number].answers:
-                return [self._answer(answer, request.id_text) for answer in answers]
-        answer = self._protocol.background_answer(request)
+                return [self._answer(answer, id_text) for answer in answers]
+        answer = self._protocol.background_answer(_with_id(request, id_text))
         return [] if answer is None else [self._formed(answer)]
 
     def _formed(self, payload: bytes) -> Send:
@@ -316,14 +287,20 @@ class ReplaySession:
         return SendRun(number, number) if id_text == call.request.id_text else SendAnswer(number, id_text)
 
     def _free(self, received: Received, now_us: int) -> None:
-        dropped = [*received.dropped, *self._queue.drop(received.closed)]
+        if received.dropped or received.closed:
+            self._note_pushes(
+                EntryKind.DROPPED, [*received.dropped, *self._queue.drop(received.closed)], now_us
+            )
         self._queue.put(received.freed)
-        for kind, runs in ((EntryKind.DROPPED, dropped), (EntryKind.PUSHED, received.freed)):
-            for run in runs:
-                pushes = self._script.pushes(run.first, run.last)
-                if pushes:
-                    first, last = self._script.seq(run.first), self._script.seq(run.last)
-                    self._note(kind, now_us, seq=first, last_seq=last, pushes=pushes)
+        self._note_pushes(EntryKind.PUSHED, received.freed, now_us)
+
+    def _note_pushes(self, kind: EntryKind, runs: Sequence[Freed], now_us: int) -> None:
+        script = self._script
+        for run in runs:
+            if run.first == run.last and run.first in script.answers:
+                continue
+            if pushes := script.pushes(run.first, run.last):
+                self._notes.note(kind, now_us, script.seq(run.first), script.seq(run.last), pushes)
 
     def _go_on(self, now_us: int) -> list[Action]:
         self._queue.set_pace(self._pace, now_us)
@@ -347,17 +324,17 @@ class ReplaySession:
                 actions.append(self._answer(run.first, self._respelled[call]))
             else:
                 actions.append(SendRun(run.first, run.last))
-        end_due_us = self._end_due_us()
-        if end_due_us is not None and now_us >= end_due_us:
-            actions += self._replayed_end(now_us)
+        if self._ends_itself:
+            end_due_us = self._end_due_us()
+            if end_due_us is not None and now_us >= end_due_us:
+                actions += self._replayed_end(now_us)
         return actions
 
     def _end_due_us(self) -> int | None:
         """When the upstream's own end is due; None before everything else was sent."""
-        end = self._script.end
-        if end.from_client is not False or self._queue or self._order.gate is not None or self._paused:
+        if not self._ends_itself or self._queue or self._order.gate is not None or self._paused:
             return None
-        return self._queue.due_us(self._script.end_us) if end.kind in (EndKind.CLOSED, EndKind.EOF) else None
+        return self._queue.due_us(self._script.end_us)
 
     def _replayed_end(self, now_us: int) -> list[Action]:
         end = self._script.end
@@ -368,7 +345,7 @@ class ReplaySession:
 
     def _end(self, action: Action, now_us: int, how: str) -> list[Action]:
         self._over = True
-        self._note(EntryKind.ENDED, now_us, detail=how)
+        self._notes.note(EntryKind.ENDED, now_us, detail=how)
         return [action]
 
     def _stall_due_us(self) -> int | None:
@@ -383,37 +360,8 @@ class ReplaySession:
         assert held is not None
         assert cause is not None
         self._stalled = held
-        waited_for = self._script.requests[cause]
-        detail = f"waits for message {waited_for.seq}: {waited_for.excerpt}"
-        self._note(EntryKind.HELD, now_us, seq=self._script.seq(held), detail=detail)
-        self._stalls.add(f"{self._script.session.id} message {self._script.seq(held)} {detail}")
+        self._notes.stall(held, cause, now_us)
 
-    def _note_relaxed(self, match: Match, payload: bytes, now_us: int) -> None:
-        scripted = self._script.requests[match.number]
-        method = scripted.request.method
-        detail = f"matched without {match.without}"
-        self._note(EntryKind.RELAXED, now_us, seq=scripted.seq, method=method, detail=detail, payload=payload)
-        if match.asked:
-            return
-        self._relaxed.add(f"{self._script.session.id} message {scripted.seq} {detail}: {excerpt(payload)}")
 
-    def _note(
-        self,
-        kind: EntryKind,
-        now_us: int,
-        *,
-        seq: int | None = None,
-        last_seq: int | None = None,
-        pushes: int | None = None,
-        method: str = "",
-        detail: str = "",
-        payload: bytes = b"",
-    ) -> None:
-        text = excerpt(payload) if payload else ""
-        at_us = now_us - self._opened_us
-        session = self._script.session.id
-        self._add(Entry(kind, session, at_us, seq, last_seq, pushes, method, detail, text))
-
-    def _add(self, entry: Entry) -> None:
-        upstream = self._script.session.upstream.name
-        self._journal.add(entry._replace(upstream=upstream, connection=self._connection))
+def _with_id(request: Request, id_text: bytes | None) -> Request:
+    return request if request.id_text == id_text else replace(request, id_text=id_text)

@@ -48,6 +48,7 @@ class FreeOrder(MessageOrder):
 
     def received(self, request: int, respelled: Container[int]) -> Received:
         """The answers of a client message, and the pushes that it causes."""
+        held_by = self.held_by()
         self._received[request] = 1
         self._skip_gate()
         scripted = self._script.requests[request]
@@ -56,7 +57,7 @@ class FreeOrder(MessageOrder):
         if request in self._by_cause:
             self._waiting.remove(request)
         freed = sorted([*answers, *self._free(request)], key=lambda run: run.first)
-        return Received(freed, closed=closed)
+        return Received(freed, closed=closed, moved=self.held_by() != held_by)
 
     def held_push(self) -> int | None:
         """The first push whose cause has not come; None when none is left."""
@@ -83,7 +84,7 @@ class FreeOrder(MessageOrder):
         stream = self._script.stream(number)
         cause = owners.owner(stream, number)
         if cause == NOBODY:
-            cause, stream = owners.cause(number), ""
+            cause, stream = owners.cause(stream, number), ""
         runs = self._by_cause.setdefault(cause, {}).setdefault(stream, [])
         if runs and runs[-1].last == number - 1:
             runs[-1] = runs[-1]._replace(last=number)

@@ -141,10 +141,12 @@ class Journal:
     def add(self, entry: Entry) -> None:
         """Append an entry, and number it."""
         self.count += 1
-        entry = entry._replace(number=self.count)
+        if entry.number != self.count:
+            entry = entry._replace(number=self.count)
         self.entries.append(entry)
-        for listener in tuple(self._listeners):
-            listener(entry)
+        if self._listeners:
+            for listener in tuple(self._listeners):
+                listener(entry)
         if self._sink is not None:
             try:
                 self._sink(entry.to_json() + "\n")

@@ -48,6 +48,8 @@ class Received(NamedTuple):
     """Pushes that will not be sent, since the client has closed their stream."""
     closed: Sequence[Lane] = ()
     """Lanes of which nothing more is sent, for the same reason."""
+    moved: bool = True
+    """Whether another client message is waited for than before."""
 
 
 class MessageOrder(ABC):
@@ -126,27 +128,29 @@ class RecordedOrder(MessageOrder):
 
     def opened(self, respelled: Container[int]) -> Received:
         """What is free before the client has sent anything."""
-        return self._advance(respelled)
+        return Received(*self._advance(respelled))
 
     def received(self, request: int, respelled: Container[int]) -> Received:
         """What one more received client message frees: from the gate on, and its own answers."""
         self._received[request] = 1
-        meaning = self._script.requests[request].request
-        self._open_streams.difference_update(meaning.closes)
-        self._open_streams.update(meaning.opens)
+        scripted = self._script.requests[request]
+        meaning = scripted.request
+        if meaning.closes or meaning.opens:
+            self._open_streams.difference_update(meaning.closes)
+            self._open_streams.update(meaning.opens)
+            if request != self._gate:
+                self._early_changes.add(request)
+        moved = request == self._gate
         freed: list[Freed] = []
         dropped: Sequence[Freed] = ()
-        if request == self._gate:
+        if moved:
             self._skip_gate()
-            advanced = self._advance(respelled)
-            freed, dropped = list(advanced.freed), advanced.dropped
-        elif meaning.opens or meaning.closes:
-            self._early_changes.add(request)
-        for answer in self._script.requests[request].answers:
+            freed, dropped = self._advance(respelled)
+        for answer in scripted.answers:
             if answer >= self._cursor:
                 self._early.add(answer)
                 freed.append(Freed(answer, answer, request in respelled))
-        return Received(freed, dropped)
+        return Received(freed, dropped, moved=moved)
 
     def held_push(self) -> int | None:
         """The first push that waits for a client message; None when none does."""
@@ -166,23 +170,22 @@ class RecordedOrder(MessageOrder):
         requests = self._script.requests
         while self._gate < len(requests) and (self._received[self._gate] or requests[self._gate].background):
             passed = requests[self._gate].request
-            self._recorded_streams.difference_update(passed.closes)
-            self._recorded_streams.update(passed.opens)
+            if passed.closes or passed.opens:
+                self._recorded_streams.difference_update(passed.closes)
+                self._recorded_streams.update(passed.opens)
             self._gate += 1
 
-    def _advance(self, respelled: Container[int]) -> Received:
+    def _advance(self, respelled: Container[int]) -> tuple[list[Freed], list[Freed]]:
         """Free everything before the gate; runs are split only where a message is left out or respelled."""
         script = self._script
-        limit = script.count if self.gate is None else script.requests[self._gate].upstream_before
+        requests, answers, numbers = script.requests, script.answers, script.answer_numbers
+        limit = script.count if self._gate >= len(requests) else requests[self._gate].upstream_before
         freed: list[Freed] = []
-        start = self._cursor
-        while self._next_answer < len(script.answer_numbers):
-            number = script.answer_numbers[self._next_answer]
-            if number >= limit:
-                break
-            self._next_answer += 1
-            call = script.answers[number].request
-            left_out = number in self._early or script.requests[call].background
+        start, index = self._cursor, self._next_answer
+        while index < len(numbers) and (number := numbers[index]) < limit:
+            index += 1
+            call = answers[number].request
+            left_out = number in self._early or requests[call].background
             if not left_out and call not in respelled:
                 continue
             if start < number:
@@ -191,15 +194,16 @@ class RecordedOrder(MessageOrder):
                 freed.append(Freed(number, number, respelled=True))
             self._early.discard(number)
             start = number + 1
+        self._next_answer = index
         if start < limit:
             freed.append(Freed(start, limit - 1))
         self._cursor = limit
         if not self._early_changes and self._recorded_streams <= self._open_streams:
-            return Received(freed)
+            return freed, []
         self._early_changes = {request for request in self._early_changes if request > self._gate}
         return self._without_closed_streams(freed)
 
-    def _without_closed_streams(self, freed: Sequence[Freed]) -> Received:
+    def _without_closed_streams(self, freed: Sequence[Freed]) -> tuple[list[Freed], list[Freed]]:
         """Take the pushes out whose stream the client has closed before they became free."""
         kept: list[Freed] = []
         dropped: list[Freed] = []
@@ -210,7 +214,7 @@ class RecordedOrder(MessageOrder):
                     into[-1] = Freed(into[-1].first, number)
                 else:
                     into.append(Freed(number, number, run.respelled))
-        return Received(kept, dropped)
+        return kept, dropped
 
     def _is_closed(self, number: int) -> bool:
         if number in self._script.answers:

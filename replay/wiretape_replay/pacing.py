@@ -29,13 +29,14 @@ class PacedQueue:
     def __init__(self, script: Script, pace: Pace) -> None:
         self._script = script
         self._pace = pace
+        self._at_once = pace.factor is None and not pace.stepped
         self._lanes: dict[Lane, deque[Freed]] = {}
         """Those in which something waits."""
         self._anchor = Anchor(0, 0)
+        self._ready: list[Freed] = []
+        """In place of the lanes where the pace is as soon as possible: what was freed since the last `take`."""
         self._anchors: dict[Lane, Anchor] = {}
         """Of the lanes beside the main one."""
-        self._latest_us = 0
-        """The recorded time of the latest message taken."""
         self._sent = 0
         self._credit = Credit(script)
 
@@ -55,7 +56,7 @@ class PacedQueue:
         return self._credit.owed
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        return len(self._ready) + sum(map(len, self._lanes.values())) if self._lanes else len(self._ready)
 
     def anchor(self, live_us: int, recorded_us: int) -> None:
         """Lay the recorded time of a matched client message (0: the handshake) over its live time."""
@@ -63,6 +64,9 @@ class PacedQueue:
 
     def put(self, freed: Iterable[Freed]) -> None:
         """Append what has become free."""
+        if self._at_once and not self._lanes:
+            self._ready += freed
+            return
         for run in freed:
             waiting = self._lanes.get(run.lane)
             if waiting is None:
@@ -84,28 +88,34 @@ class PacedQueue:
         self._anchor = self._here(self._anchor, now_us)
         self._anchors = {lane: self._here(anchor, now_us) for lane, anchor in self._anchors.items()}
         self._pace = pace
+        self._at_once = pace.factor is None and not pace.stepped
 
     def grant(self, step: Step) -> None:
         """Let pushes go that a stepped pace holds."""
         self._credit.grant(step)
 
     def due_us(self, recorded_us: int) -> int:
-        """When something recorded at this time is due in the main lane; 0 where nothing waits for its time."""
-        return self._due_us(self._anchor, recorded_us)
+        """
+        When something recorded at this time came, or comes, to be due in the main lane.
+
+        Not before the latest client message, which may have pulled it along; 0 where nothing waits
+        for its time.
+        """
+        return max(self._anchor.live_us, self._due_us(self._anchor, recorded_us)) if self.timed else 0
 
     def take(self, now_us: int) -> list[Freed]:
         """Remove and return what is due, in the order to send it."""
-        if self._pace.factor is None and not self._pace.stepped:
-            taken = [run for waiting in self._lanes.values() for run in waiting]
-            if len(self._lanes) > 1:
+        if self._at_once:
+            taken, self._ready = self._ready, []
+            if self._lanes:  # from an earlier pace
+                taken = [run for waiting in self._lanes.values() for run in waiting] + taken
                 taken.sort(key=lambda run: run.first)
-            self._lanes.clear()
-            self._anchors.clear()
+                self._lanes.clear()
+                self._anchors.clear()
         else:
             taken = list(_joined(self._one_by_one(now_us)))
-        if taken:
-            self._sent = max(self._sent, taken[-1].last + 1)
-            self._latest_us = self._script.time_us(taken[-1].last)
+        if taken and taken[-1].last >= self._sent:
+            self._sent = taken[-1].last + 1
         return taken
 
     def next_due_us(self) -> int | None:
@@ -116,7 +126,8 @@ class PacedQueue:
 
     def _here(self, anchor: Anchor, now_us: int) -> Anchor:
         if self._pace.factor is None:
-            return Anchor(now_us, max(anchor.recorded_us, self._latest_us))
+            latest_us = self._script.time_us(self._sent - 1) if self._sent else 0
+            return Anchor(now_us, max(anchor.recorded_us, latest_us))
         return Anchor(now_us, anchor.recorded_us + round((now_us - anchor.live_us) * self._pace.factor))
 
     def _due_us(self, anchor: Anchor, recorded_us: int) -> int:

@@ -25,27 +25,35 @@ class ClientReader:
         self._conversation: Conversation | None = None
         """Unset as long as the client has kept to the recording."""
 
-    def read(self, wire: bytes, opcode: Opcode) -> tuple[Request, bytes]:
-        """The next message's meaning, and its payload, redacted."""
+    def read(self, wire: bytes, opcode: Opcode) -> tuple[Request, bytes, bytes | None]:
+        """
+        The next message's meaning, its payload, redacted, and its id.
+
+        The id is apart, because the meaning is often that of a recorded message with another one.
+        """
         payload = decode(wire).payload
-        request = self._as_recorded(payload, opcode)
-        if request is None:
+        found = self._as_recorded(payload, opcode)
+        if found is None:
             redacted = self._redact(payload, opcode)
             if redacted != payload:
                 payload = redacted
-                request = self._as_recorded(payload, opcode)
-        if request is None:
+                found = self._as_recorded(payload, opcode)
+        if found is None:
             request = self._left().client(payload, opcode, self._heard)
+            found = request, request.id_text
         self._heard += 1
-        return request, payload
+        return found[0], payload, found[1]
 
-    def _as_recorded(self, payload: bytes, opcode: Opcode) -> Request | None:
+    def _as_recorded(self, payload: bytes, opcode: Opcode) -> tuple[Request, bytes | None] | None:
         if self._conversation is not None or self._heard >= len(self._requests):
             return None
         scripted = self._requests[self._heard]
         if opcode is not scripted.opcode:
             return None
-        return scripted.request if payload == scripted.payload else _under_another_id(payload, scripted)
+        if payload == scripted.payload:
+            return scripted.request, scripted.request.id_text
+        id_text = _other_id(payload, scripted)
+        return None if id_text is None else (scripted.request, id_text)
 
     def _left(self) -> Conversation:
         """The live conversation, told what it has missed: messages that the client sent as recorded."""
@@ -56,7 +64,8 @@ class ClientReader:
         return self._conversation
 
 
-def _under_another_id(payload: bytes, scripted: ScriptedRequest) -> Request | None:
+def _other_id(payload: bytes, scripted: ScriptedRequest) -> bytes | None:
+    """The id of a message that is the recorded one but for that, a whole number; None where it is not."""
     start, after = scripted.id_start, scripted.id_after
     if start < 0:
         return None
@@ -67,14 +76,4 @@ def _under_another_id(payload: bytes, scripted: ScriptedRequest) -> Request | No
     recorded = scripted.payload
     if payload[:start] != recorded[:start] or payload[end:] != recorded[len(recorded) - after :]:
         return None
-    request = scripted.request
-    return Request(
-        request.role,
-        request.method,
-        request.key,
-        live,
-        request.effects,
-        request.opens,
-        request.closes,
-        request.relaxed,
-    )
+    return live

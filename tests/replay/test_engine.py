@@ -350,3 +350,16 @@ def test_no_upstream_message_is_sent_twice_unless_the_journal_says_repeated(said
     assert len(pushes) == len(set(pushes))
     answers = [text for text in heard if text.startswith("answer") and "refused" not in text]
     assert len(answers) == stage.kinds().count("matched") + stage.kinds().count("repeated")
+
+
+def test_a_push_that_a_message_pulled_along_was_not_held_before() -> None:
+    lines = ("> sub 1 deals", "< answer 1 ok", "< push a", "> call 5 x", "< push b", "> call 6 y")
+    stage = Stage(a_script(*lines), ReplaySettings(pace=Pace(1.0), stall_us=STEP_US // 2))
+    stage.open()
+    stage.say("sub 1 deals")
+    assert stage.wait(2 * STEP_US) == ["answer 1 ok", "push a"]
+    stage.say("call 6 y")
+    stage.wait(2 * STEP_US + STEP_US // 2 - 1)
+    assert stage.session.verdict().stalls.count == 0
+    stage.wait(2 * STEP_US + STEP_US // 2)
+    assert stage.session.verdict().stalls.named == ["s1 message 4 waits for message 3: call 5 x"]

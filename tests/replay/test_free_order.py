@@ -120,3 +120,20 @@ def test_in_recorded_order_a_stream_closed_late_is_not_pushed_to_either() -> Non
     assert stage.say("sub 1 deals", "unsub 1 deals") == ["answer 1 ok"]
     assert stage.say("call 2 x") == []
     assert [entry.pushes for entry in stage.journal.entries if entry.kind == "dropped"] == [1, 1]
+
+
+def test_what_was_under_way_when_its_stream_was_closed_keeps_its_order() -> None:
+    stage = free(
+        "> sub 1 depth", "< answer 1 ok", "> unsub 2 depth", "< push depth:4", "< answer 2 ok", "> note - hi",
+        "< push depth:7",
+    )  # fmt: skip
+    assert stage.say("note - hi") == []
+    assert stage.say("unsub 2 depth") == ["push depth:4", "answer 2 ok", "push depth:7"]
+
+
+def test_a_message_that_nobody_waits_for_does_not_put_a_stall_off() -> None:
+    stage = free("> call 1 x", "> note - y", "< push a")
+    stage.now_us = 4_000_000
+    stage.say("call 1 x")
+    stage.wait(5_000_000)
+    assert stage.session.verdict().stalls.count == 1
