@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from wiretape_store import (
     UnknownRecordingError,
     import_recording,
 )
-from wiretape_store.tapes import read_tape, write_tape
+from wiretape_store.tapes import read_tape, tape_of, write_tape
 from wiretape_store.tapes.spelling import JSON_DEPTH
 
 
@@ -284,3 +285,8 @@ def test_a_proven_codec_is_believed_though_its_bytes_do_not_tell(tmp_path: Path)
     (message,) = messages(stored(tmp_path / "b.db", read_tape(tape)))
 
     assert (message.payload, message.codec) == (payload, codec)
+
+
+def test_a_recording_without_a_store_gives_the_same_tape(tmp_path: Path) -> None:
+    incoming = a_recording(a_session([a_message(b'{"a":1}'), a_message(zlib.compress(b'{"b":2}'), 5)]))
+    assert tape_of(incoming) == exported(stored(tmp_path / "a.db", incoming))

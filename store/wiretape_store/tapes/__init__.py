@@ -2,6 +2,7 @@
 
 from wiretape_store.tapes.errors import TapeError
 from wiretape_store.tapes.reading import read_tape
+from wiretape_store.tapes.spelling_out import tape_of
 from wiretape_store.tapes.writing import write_tape
 
-__all__ = ["TapeError", "read_tape", "write_tape"]
+__all__ = ["TapeError", "read_tape", "tape_of", "write_tape"]
