@@ -140,7 +140,7 @@ class ReplaySession:
             self._paused = True
             self._notes.note(EntryKind.PACED, now_us, detail="paused")
             self._queue.set_pace(_STEPPED, now_us)
-        return []
+        return self._due(now_us)
 
     def resume(self, now_us: int) -> list[Action]:
         """Go on at the pace from before the pause."""

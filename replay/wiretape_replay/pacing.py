@@ -1,5 +1,6 @@
 """When what is free to go is due: a queue of lanes, and the clock of the recording laid over the live one."""
 
+import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -108,8 +109,7 @@ class PacedQueue:
         if self._at_once:
             taken, self._ready = self._ready, []
             if self._lanes:  # from an earlier pace
-                taken = [run for waiting in self._lanes.values() for run in waiting] + taken
-                taken.sort(key=lambda run: run.first)
+                taken = [*heapq.merge(*self._lanes.values(), key=lambda run: run.first), *taken]
                 self._lanes.clear()
                 self._anchors.clear()
         else:

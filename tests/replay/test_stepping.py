@@ -165,3 +165,21 @@ def test_another_pace_goes_on_from_where_the_recording_is() -> None:
     stage.perform(stage.session.set_pace(Pace.parse("x10"), stage.now_us))
     assert stage.wait(STEP_US + STEP_US // 10) == ["push deals:2"]
     assert stage.perform(stage.session.set_pace(Pace.parse("asap"), stage.now_us)) == ["push deals:3"]
+
+
+def test_a_pause_lets_answers_go_that_waited_for_their_time() -> None:
+    stage = Stage(
+        a_script("> sub 1 deals", "< answer 1 ok", "> call 2 x", "< answer 2 y"),
+        ReplaySettings(pace=Pace(1.0)),
+    )
+    stage.open()
+    assert stage.say("sub 1 deals") == []
+    assert stage.perform(stage.session.pause(0)) == ["answer 1 ok"]
+
+
+def test_another_pace_does_not_change_the_order() -> None:
+    lines = ("> sub 1 deals", "< answer 1 ok", "> call 2 x", "> call 3 z", "< answer 2 y")
+    stage = Stage(a_script(*lines), ReplaySettings(pace=Pace(1.0)))
+    stage.open()
+    assert stage.say("call 2 x", "sub 1 deals") == []
+    assert stage.perform(stage.session.set_pace(Pace(), 0)) == ["answer 2 y", "answer 1 ok"]
