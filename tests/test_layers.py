@@ -108,6 +108,17 @@ def test_mitmproxy_is_imported_by_the_addons_alone() -> None:
     assert users == {"wiretape_addons"}
 
 
+def test_only_the_control_api_imports_what_serves_it() -> None:
+    users = {
+        path.parent
+        for folder in PACKAGES.values()
+        for path in folder.rglob("*.py")
+        if {"starlette", "uvicorn"} & set(map(top, imports(path)))
+    }
+
+    assert users == {PACKAGES["wiretape_replay"] / "control"}
+
+
 @pytest.mark.parametrize("module", ENGINE)
 def test_the_replay_engine_is_pure(module: str) -> None:
     path = PACKAGES["wiretape_replay"] / f"{module}.py"

@@ -39,7 +39,9 @@ def test_the_lock_names_versions_and_no_addresses() -> None:
 def test_what_replay_needs_comes_without_extras() -> None:
     names = {name_of(requirement) for requirement in PROJECT["dependencies"]}
 
-    assert names == {"alembic", "click", "sqlalchemy", "websockets", "zstandard"}
+    assert names == {
+        "alembic", "click", "sqlalchemy", "starlette", "uvicorn", "websockets", "zstandard",
+    }  # fmt: skip
     assert PROJECT["optional-dependencies"]["record"] == ["mitmproxy>=12.2"]
 
 
