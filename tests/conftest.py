@@ -21,8 +21,9 @@ settings.load_profile("wiretape")
 # `st.from_type(Codec)` is any codec that this build can write.
 st.register_type_strategy(Codec, codecs())
 
-# A variable of the person who runs the tests must not decide where they record.
-os.environ.pop("WIRETAPE_STORE", None)
+# A variable of the person who runs the tests must not decide where they record, or who may ask what.
+for variable in ("WIRETAPE_STORE", "WIRETAPE_CONTROL_TOKEN"):
+    os.environ.pop(variable, None)
 
 
 @pytest.fixture(scope="session")

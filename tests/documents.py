@@ -65,7 +65,7 @@ class Shell:
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.processes.append(process)
-        found = re.search(r"--port (\d+)|--listen 127\.0\.0\.1:(\d+)", placed)
+        found = re.search(r"--port (\d+)|--(?:listen|control) 127\.0\.0\.1:(\d+)", placed)
         assert found, placed
         self._wait_for(int(found.group(1) or found.group(2)), process)
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from wiretape.private_files import open_private
 from wiretape_protocols import WiretapeError
@@ -68,20 +68,25 @@ def _draft_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}")
 
 
-def tell_ready(path: str | None, recording: str, listeners: Iterable[Listening]) -> None:
+def tell_ready(
+    path: str | None, recording: str | None, listeners: Iterable[Listening], *, control: str | None = None
+) -> None:
     """
     Write the ready file, whole or not at all, and tell systemd; within `ready_file`.
 
-    `path` is None where nobody asked for the file.
+    `path` is None where nobody asked for the file, `recording` where nothing is replayed yet, and
+    `control`, the URL of the control API, where there is none.
     """
     if path is not None:
-        what = {
+        what: dict[str, Any] = {
             "pid": os.getpid(),
             "recording": recording,
             "listeners": [
                 {"upstream": at.upstream, "protocol": at.protocol, "url": at.url} for at in listeners
             ],
         }
+        if control is not None:
+            what["control"] = control
         target = Path(path)
         draft = _draft_of(target)
         with open_private(draft) as file:

@@ -57,10 +57,10 @@ def opened_by[What: (str, str | None), Reader: StoreReader](
     """
     path = _tape_in(what)
     if path is not None:
-        with _tape_as_store(path) as (url, name), open_store(url) as reader:
+        with tape_as_store(path) as (url, name), open_store(url) as reader:
             yield reader, name
     elif store.endswith(SUFFIX) and is_tape(store):
-        with _tape_as_store(Path(store)) as (url, _), open_store(url) as reader:
+        with tape_as_store(Path(store)) as (url, _), open_store(url) as reader:
             yield reader, what
     else:
         with _store_opened(open_store, store, what) as reader:
@@ -101,7 +101,8 @@ def _tape_in(what: str | None) -> Path | None:
 
 
 @contextmanager
-def _tape_as_store(path: Path) -> Iterator[tuple[str, str]]:
+def tape_as_store(path: Path) -> Iterator[tuple[str, str]]:
+    """A store with nothing but what is on a tape, gone afterwards: its URL, and the recording's name."""
     from wiretape_store.tapes import read_tape
 
     incoming = read_tape(path)
