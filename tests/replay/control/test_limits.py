@@ -42,12 +42,20 @@ def test_no_bytes_make_the_server_fail(ask: Asked, operation: Any, body: bytes) 
     assert answer.status < 500
 
 
+def _waits(text: str) -> bool:
+    """Whether the server would wait so long for entries: the test need not."""
+    try:
+        return 0.01 < float(text) <= 60
+    except ValueError:
+        return False
+
+
 @given(st.data(), st.sampled_from([each for each in OPERATIONS if each.query and not each.events]))
 def test_no_query_makes_the_server_fail(ask: Asked, data: st.DataObject, operation: Any) -> None:
     names = st.sampled_from([*PARAMETERS, "other"])
     given = data.draw(st.lists(st.tuples(names, TEXTS), max_size=4))
     query = "&".join(
-        f"{name}={quote(text)}" for name, text in given if (name, text[:1]) != ("timeout_s", "6")
+        f"{name}={quote(text)}" for name, text in given if name != "timeout_s" or not _waits(text)
     )
     waits = operation.name == "wait_for_entries" and "timeout_s=" not in query
     query += "&timeout_s=0" if waits else ""
