@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wiretape.daemon import daemon_beside
+from wiretape.daemon import DaemonError, daemon_beside
 from wiretape.demo.scripts import Visit, hotbit_visits, ontology_visits
 from wiretape.demo.visitor import Seen, World, go_through
 from wiretape.simulators.hotbit import DEMO_API_KEY, HotbitSimulator
@@ -21,7 +21,7 @@ RECORDING = "demo"
 
 
 class DemoError(WiretapeError):
-    """The demo cannot begin; the text says what is in its way."""
+    """The demo cannot begin or go on; the text says what is in its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,15 @@ def run_demo(store: Path, say: Callable[[str], None]) -> list[Row]:
     """
     Record and replay both simulators into a new store; a row an upstream, with all differences.
 
-    Raises DemoError when something else is where the store should go, and what the daemons raise.
+    Raises DemoError when something else is where the store should go, and when a daemon fails.
     """
     _make_room(store)
-    recorded, scripts = asyncio.run(_record(store, say))
-    say("Stopped both upstreams. What follows comes from the recording alone.")
-    replayed, verdict = asyncio.run(_replay(store, scripts, say))
+    try:
+        recorded, scripts = asyncio.run(_record(store, say))
+        say("Stopped both upstreams. What follows comes from the recording alone.")
+        replayed, verdict = asyncio.run(_replay(store, scripts, say))
+    except DaemonError as exc:
+        raise DemoError(str(exc)) from exc
     with StoreReader(str(store)) as reader:
         sessions = reader.sessions(RECORDING)
         return [
