@@ -1,0 +1,1 @@
+"""The pytest plugin: tests whose clients talk to replayed upstreams."""
