@@ -68,6 +68,17 @@ def test_javascript_tests_against_a_run_of_its_own(terminals: Shell) -> None:
     assert "fail 0" in printed
 
 
+def test_python_has_a_client(terminals: Shell) -> None:
+    ((_, program),) = commands(PAGE, "Python")
+
+    assert terminals.run(program).splitlines() == [
+        "1 Stepped(pushed=1, owed=0)",
+        '{"error": null, "result": {"status": "success"}, "id": 1}',
+        '{"method": "deals.update", "params": ["ETHBTC", [{"id": 4898, "time": 15',
+        """('s2 message 6: {"method": "server.time", "params": [], "id": 1}',)""",
+    ]
+
+
 def test_the_go_example_asks_for_what_the_others_ask_for() -> None:
     """Go need not be installed; what its example sends is the same as in the examples that are run."""
     (code,) = (text for language, _, text in blocks(PAGE, "Go") if language == "go")

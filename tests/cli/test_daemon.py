@@ -26,8 +26,9 @@ with daemon(sys.argv[1:]) as running:
 
 
 @pytest.fixture
-def replay(tmp_path: Path) -> list[str]:
+def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What replays a recording of both upstreams; a copy, because opening it brings it up to date."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a program that is killed removes nothing
     shutil.copy(HELLO, tmp_path)
     return ["replay", "hello", "--store", str(tmp_path / "hello.db"), "--listen", "127.0.0.1:0"]
 
