@@ -229,22 +229,17 @@ def test_hand(wiretape):
 """
 
 
-def test_in_ci_nothing_is_recorded_unless_told_otherwise(project: Project) -> None:
+def test_in_ci_a_tape_is_replayed_and_stays_as_it_is(project: Project) -> None:
     project.write("hand.tape", HAND)
     project.write("test_hand.py", BY_HAND)
-    command = ("--wiretape-record=all", "test_hand.py")
 
-    ran = project.run(*command, env={"CI": "true"})
+    ran = project.run("--wiretape-record=all", env={"CI": "true"})
 
     assert ran.counts() == {"passed": 1}, ran.text
     ran.lines.fnmatch_lines(
         ["wiretape: --wiretape-record=all is ignored because CI is set (--wiretape-record-in-ci allows it)"]
     )
     assert (project.folder / "hand.tape").read_text() == HAND
-    told = project.run(*command, "--wiretape-record-in-ci", "--collect-only", env={"CI": "true"})
-    told.lines.fnmatch_lines(["wiretape: records tapes (all)"])
-    told = project.run(*command, "--collect-only", env={"CI": "false"})
-    told.lines.fnmatch_lines(["wiretape: records tapes (all)"])
 
 
 @pytest.fixture(scope="module")
@@ -314,27 +309,9 @@ def test_live_upstreams_come_from_the_ini_file_or_a_fixture(project: Project, ex
     assert all('"price.query", "params": ["wt-' in text for text in tapes)
 
 
-@pytest.mark.parametrize(
-    ("ini", "says"),
-    [
-        pytest.param(
-            "", "wiretape: there is nothing to record from: name the upstreams in the ini option *", id="none"
-        ),
-        pytest.param(
-            "wiretape_upstreams = ws://somewhere",
-            "wiretape: wiretape_upstreams: a line is NAME = URL or NAME:PROTOCOL = URL, not 'ws://somewhere'",
-            id="no-name",
-        ),
-        pytest.param(
-            "wiretape_upstreams = a = ws://127.0.0.1:9",
-            "wiretape: recording needs mitmproxy: pip install 'wiretape[[]record]'",
-            id="no-mitmproxy",
-        ),
-    ],
-)
-def test_what_recording_lacks_is_told(project: Project, ini: str, says: str) -> None:
+def test_recording_without_its_extra_is_told(project: Project) -> None:
     project.write("test_hand.py", BY_HAND)
-    project.write("pytest.ini", f"[pytest]\n{ini}\n")
+    project.write("pytest.ini", "[pytest]\nwiretape_upstreams = a = ws://127.0.0.1:9\n")
     project.write(
         "mitmproxy.py", "raise ModuleNotFoundError(\"No module named 'mitmproxy'\", name='mitmproxy')"
     )
@@ -342,7 +319,9 @@ def test_what_recording_lacks_is_told(project: Project, ini: str, says: str) -> 
     ran = project.run("--wiretape-record=all")
 
     assert ran.counts() == {"error": 1}, ran.text
-    ran.failure("test_hand").fnmatch_lines([says])
+    ran.failure("test_hand").fnmatch_lines(
+        ["wiretape: recording needs mitmproxy: pip install 'wiretape[[]record]'"]
+    )
 
 
 def test_tests_that_share_a_tape_record_it_once(project: Project, exchange: str) -> None:
