@@ -12,6 +12,7 @@ from wiretape_replay.errors import (
     SettingError,
     UnknownUpstreamError,
 )
+from wiretape_replay.faults import Fault, FaultError, FaultKind, read_faults
 from wiretape_replay.journal import Difference, Entry, EntryKind, Journal
 from wiretape_replay.recordings import ReplayedRecording, ReplayedUpstream, load_recording
 from wiretape_replay.relaxing import Relaxation
@@ -29,6 +30,9 @@ __all__ = [
     "Difference",
     "Entry",
     "EntryKind",
+    "Fault",
+    "FaultError",
+    "FaultKind",
     "Findings",
     "Forward",
     "Journal",
@@ -61,4 +65,5 @@ __all__ = [
     "Verdict",
     "compile_script",
     "load_recording",
+    "read_faults",
 ]

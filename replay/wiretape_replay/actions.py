@@ -16,6 +16,8 @@ class SendRun(NamedTuple):
 
     first: int
     last: int
+    again: int = 0
+    """How often it was sent before, of an answer that is repeated."""
 
 
 class Send(NamedTuple):
@@ -25,6 +27,8 @@ class Send(NamedTuple):
     wire: bytes
     deflated: bool = False
     """Compress it, where permessage-deflate was agreed on."""
+    method: str = ""
+    """Of the call that it answers; empty where it answers none."""
 
 
 class SendAnswer(NamedTuple):
@@ -37,6 +41,8 @@ class SendAnswer(NamedTuple):
 
     number: int
     id_text: bytes | None
+    again: int = 0
+    """How often it was sent before, of an answer that is repeated."""
 
 
 class Forward(NamedTuple):

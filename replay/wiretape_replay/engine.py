@@ -11,6 +11,8 @@ from dataclasses import replace
 from wiretape_protocols import Opcode, Protocol, Request, Role, encode
 from wiretape_replay.actions import Abort, Action, Close, Forward, Send, SendAnswer, SendRun
 from wiretape_replay.errors import NothingToStepError
+from wiretape_replay.fault_strikes import Strike
+from wiretape_replay.faults import FaultKind
 from wiretape_replay.free_order import FreeOrder
 from wiretape_replay.journal import EntryKind, Journal
 from wiretape_replay.matching import Match, Matcher, MatchKind
@@ -68,10 +70,16 @@ class ReplaySession:
         """The live id of each matched client message that came with another id than recorded."""
         self._background_used: dict[str, int] = {}
         """By key: how many of the recorded background messages live ones have used."""
+        self._repeats: dict[int, int] = {}
+        """By recorded client message: how often its answers were repeated."""
         self._gate_since_us = 0
         """Since when the client's next recorded message is waited for."""
         self._stalled: int | None = None
         """The push whose stall is in the journal already."""
+        self._delayed_until_us = 0
+        """Before that the client may wait for what a fault delays, so nothing stalls."""
+        self._cut_short = False
+        """A fault has seen to it that nothing more of the client is heard: no stall, and nothing unused."""
         self._over = False
         self.logins: list[tuple[Opcode, bytes]] = []
         """The client's own logins, which a live upstream has to hear first; kept in memory only."""
@@ -229,9 +237,18 @@ class ReplaySession:
             self._over = True
             self._notes.note(EntryKind.ENDED, now_us, detail=how)
 
+    def struck(self, strike: Strike) -> None:
+        """A fault has struck what this session sends, or its connection."""
+        self._notes.note(
+            EntryKind.FAULT, strike.at_us, strike.seq, method=strike.method, detail=strike.detail
+        )
+        self._delayed_until_us = max(self._delayed_until_us, strike.until_us)
+        if strike.fault.kind.ending or strike.fault.kind is FaultKind.STOP_READING:
+            self._cut_short = True
+
     def verdict(self) -> Verdict:
         """How the run compares with the recording so far."""
-        return self._notes.verdict(self._order.was_received)
+        return self._notes.verdict(self._order.was_received, cut_short=self._cut_short)
 
     def _matched(
         self, request: Request, match: Match, id_text: bytes | None, payload: bytes, now_us: int
@@ -252,7 +269,8 @@ class ReplaySession:
     ) -> list[Action]:
         scripted = self._script.requests[match.number]
         self._notes.note(EntryKind.REPEATED, now_us, seq=scripted.seq, method=request.method, payload=payload)
-        return [self._answer(number, id_text) for number in scripted.answers]
+        again = self._repeats[match.number] = self._repeats.get(match.number, 0) + 1
+        return [self._answer(number, id_text, again) for number in scripted.answers]
 
     def _missed(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
         live = self._settings.on_miss.reaches_upstream
@@ -263,28 +281,31 @@ class ReplaySession:
                 Close(_POLICY_VIOLATION, f"no recorded answer to {what}"), now_us, "a miss closed it"
             )
         refusal = self._protocol.refusal(request)
-        return [] if refusal is None else [self._formed(refusal)]
+        return [] if refusal is None else [self._formed(refusal, request.method)]
 
     def _background(self, request: Request, id_text: bytes | None) -> list[Action]:
         """Answer a heartbeat from the recording as far as it goes, then with its last answer."""
         numbers = self._script.background_by_key.get(request.key, [])
         used = self._background_used.get(request.key, 0)
         self._background_used[request.key] = used + 1
-        for number in [*numbers[used : used + 1], *reversed(numbers)]:
+        for again, number in enumerate([*numbers[used : used + 1], *reversed(numbers)]):
             if answers := self._script.requests[number].answers:
-                return [self._answer(answer, id_text) for answer in answers]
+                repeats = used + 1 if again or used >= len(numbers) else 0
+                return [self._answer(answer, id_text, repeats) for answer in answers]
         answer = self._protocol.background_answer(_with_id(request, id_text))
-        return [] if answer is None else [self._formed(answer)]
+        return [] if answer is None else [self._formed(answer, request.method)]
 
-    def _formed(self, payload: bytes) -> Send:
+    def _formed(self, payload: bytes, method: str = "") -> Send:
         """A message that was not recorded, packed like those that were."""
         form = self._script.form
-        return Send(form.opcode, encode(payload, form.codec), form.deflated)
+        return Send(form.opcode, encode(payload, form.codec), form.deflated, method)
 
-    def _answer(self, number: int, id_text: bytes | None) -> Action:
+    def _answer(self, number: int, id_text: bytes | None, again: int = 0) -> Action:
         """A recorded answer for a live call: untouched wherever its id is the recorded one."""
         call = self._script.requests[self._script.answers[number].request]
-        return SendRun(number, number) if id_text == call.request.id_text else SendAnswer(number, id_text)
+        if id_text == call.request.id_text:
+            return SendRun(number, number, again)
+        return SendAnswer(number, id_text, again)
 
     def _free(self, received: Received, now_us: int) -> None:
         if received.dropped or received.closed:
@@ -350,9 +371,16 @@ class ReplaySession:
 
     def _stall_due_us(self) -> int | None:
         held = self._order.held_push()
-        if held is None or held == self._stalled or (self._queue and not self._queue.timed):
+        if (
+            held is None
+            or held == self._stalled
+            or self._cut_short
+            or (self._queue and not self._queue.timed)
+        ):
             return None
-        since_us = max(self._gate_since_us, self._queue.due_us(self._script.time_us(held)))
+        since_us = max(
+            self._gate_since_us, self._delayed_until_us, self._queue.due_us(self._script.time_us(held))
+        )
         return since_us + self._settings.stall_us
 
     def _note_stall(self, now_us: int) -> None:

@@ -89,10 +89,14 @@ class Notes:
         self.note(EntryKind.HELD, now_us, seq=seq, detail=detail)
         self._stalls.add(f"{self._session} message {seq} {detail}")
 
-    def verdict(self, was_received: Callable[[int], bool]) -> Verdict:
-        """How the session compares with its recording so far; `was_received` tells by client message."""
+    def verdict(self, was_received: Callable[[int], bool], *, cut_short: bool = False) -> Verdict:
+        """
+        How the session compares with its recording so far; `was_received` tells by client message.
+
+        `cut_short`: a fault kept the client from sending the rest, so nothing of it counts as unused.
+        """
         unused = Findings()
-        for number, scripted in enumerate(self._script.requests):
+        for number, scripted in enumerate(() if cut_short else self._script.requests):
             if not scripted.background and not was_received(number):
                 unused.add(f"{self._session} message {scripted.seq}: {scripted.excerpt}")
         return Verdict(misses=self._misses, unused=unused, stalls=self._stalls, relaxed=self._relaxed)

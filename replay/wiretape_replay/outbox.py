@@ -3,9 +3,11 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from wiretape_protocols import Opcode
 from wiretape_replay.actions import Send, SendAnswer
+from wiretape_replay.fault_actions import SendFilled, SendHalf
 from wiretape_replay.script import Script
 
 SLICE_BYTES = 256 * 1024
@@ -27,6 +29,16 @@ class _PackedRun:
     last: int
 
 
+@dataclass(slots=True)
+class _Filling:
+    """A frame on its way out: `head` and then `left` times one byte."""
+
+    head: bytes
+    filler: int
+    left: int
+    begun: bool = False
+
+
 class Outbox:
     """
     A queue of frames and of runs of recorded frames.
@@ -44,7 +56,7 @@ class Outbox:
         """Both are unset before `play`: until then there are only frames."""
         self._frames = memoryview(b"")
         self._deflated = False
-        self._waiting: deque[bytes | Send | SendAnswer | _Run | _PackedRun] = deque()
+        self._waiting: deque[bytes | Send | SendAnswer | SendHalf | _Run | _PackedRun | _Filling] = deque()
         self._waiting_bytes = 0
 
     def __len__(self) -> int:
@@ -71,6 +83,12 @@ class Outbox:
         self._waiting.append(item)
         self._waiting_bytes += _size(item)
 
+    def add_faulty(self, item: SendFilled | SendHalf) -> None:
+        """Append what a fault has made of a message; a half is the last of all."""
+        waiting = _filling(item)
+        self._waiting.append(waiting)
+        self._waiting_bytes += _size(waiting)
+
     def add_run(self, first: int, last: int) -> None:
         """Append the recorded upstream messages `first` to `last`."""
         assert self._script is not None
@@ -88,17 +106,23 @@ class Outbox:
             return self._take_slice(head)
         if isinstance(head, _PackedRun):
             return self._take_packed(head)
+        if isinstance(head, _Filling):
+            return self._take_filling(head)
         self._waiting.popleft()
         self._waiting_bytes -= _size(head)
         if isinstance(head, SendAnswer):
             head = self._spell(head.number, head.id_text)
-        return self._pack(*head) if isinstance(head, Send) else head
+        if isinstance(head, Send):
+            return self._pack(head.opcode, head.wire, head.deflated)
+        return self._half(head) if isinstance(head, SendHalf) else head
 
     def truncate(self) -> None:
         """Forget everything that waits, except for the rest of a frame that has begun."""
         head = self._waiting[0] if self._waiting else None
         self._waiting.clear()
         self._waiting_bytes = 0
+        if isinstance(head, _Filling) and head.begun:
+            self._waiting.append(head)
         if not isinstance(head, _Run) or self._script is None:
             return
         frame_end = self._script.last_frame_end(head.position - 1, head.position)
@@ -115,6 +139,25 @@ class Outbox:
         run.position = self._script.last_frame_end(start, limit) or limit
         return self._frames[start : run.position]
 
+    def _half(self, half: SendHalf) -> bytes:
+        assert isinstance(half.send, Send)
+        whole = self._pack(half.send.opcode, half.send.wire, half.send.deflated)
+        return whole[: len(whole) // 2]
+
+    def _take_filling(self, filling: _Filling) -> bytes | memoryview:
+        """The next piece of a frame that is filled up: one block of the filler serves them all."""
+        filling.begun = True
+        piece: bytes | memoryview = filling.head
+        if piece:
+            filling.head = b""
+            self._waiting_bytes -= len(piece)
+        else:
+            piece = _block(filling.filler)[: filling.left]
+            filling.left -= len(piece)
+        if not filling.left:
+            self._waiting.popleft()
+        return piece
+
     def _take_packed(self, run: _PackedRun) -> bytes:
         assert self._script is not None
         script, pieces, size = self._script, [], 0
@@ -128,7 +171,26 @@ class Outbox:
         return b"".join(pieces)
 
 
-def _size(item: bytes | Send | SendAnswer) -> int:
+def _filling(item: SendFilled | SendHalf) -> _Filling | SendHalf:
+    if isinstance(item, SendFilled):
+        return _Filling(item.head, item.filler, item.left)
+    if not isinstance(item.send, SendFilled):
+        return item
+    head = item.send.head
+    half = (len(head) + item.send.left) // 2
+    return _Filling(head[:half], item.send.filler, half - len(head[:half]))
+
+
+@cache
+def _block(filler: int) -> memoryview:
+    return memoryview(bytes((filler,)) * SLICE_BYTES)
+
+
+def _size(item: bytes | Send | SendAnswer | SendHalf | _Filling) -> int:
     if isinstance(item, SendAnswer):
         return len(item.id_text or b"")
-    return len(item.wire) if isinstance(item, Send) else len(item)
+    if isinstance(item, Send):
+        return len(item.wire)
+    if isinstance(item, _Filling):
+        return len(item.head)
+    return len(item.send.wire) if isinstance(item, SendHalf) else len(item)

@@ -252,7 +252,7 @@ class Stage:
         heard: list[str] = []
         for action in actions:
             if isinstance(action, SendAnswer):
-                action = self.session.spell(*action)  # noqa: PLW2901 - what the driver does with it
+                action = self.session.spell(action.number, action.id_text)  # noqa: PLW2901 - as the driver does
             self.bytes_sent += on_the_wire(self.script, action)
             match action:
                 case SendRun(first, last):
