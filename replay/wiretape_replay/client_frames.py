@@ -32,6 +32,7 @@ class ClientFrames:
 
     `answer` is called after each frame that the library may have answered (with a pong, or a close
     frame), before the next one is read: so its answers keep their place, however TCP cut the stream.
+    As long as `waits` says so, no frame is read; `feed` reads them later, with more or without.
     """
 
     def __init__(
@@ -39,14 +40,20 @@ class ClientFrames:
         websocket: ServerProtocol,
         receive: Callable[[bytes, Opcode], None],
         answer: Callable[[], None],
+        waits: Callable[[], bool] = lambda: False,
     ) -> None:
         self._websocket = websocket
         self._receive = receive
         self._answer = answer
+        self._waits = waits
+        self.may_wait = False
+        """Whether `waits` need be asked: that costs something for each message."""
         self._partial = bytearray()
         """The beginning of a frame whose end has not arrived."""
         self._needed = 0
         """How long `partial` must be before it is worth a look: copying it at every read adds up."""
+        self.waiting = False
+        """Something was not read because it has to wait."""
         self._fragments: list[bytes] = []
         self._fragmented = Opcode.TEXT
         """The opcode of the message that `fragments` belong to."""
@@ -59,7 +66,13 @@ class ClientFrames:
                 return
             data, self._partial = bytes(self._partial), bytearray()
         start = 0
+        self.waiting = False
         while start < len(data) and self._websocket.state in _READING and not self._websocket.eof_sent:
+            if self.may_wait and self._waits():
+                self._partial += data[start:]
+                self._needed = 0
+                self.waiting = True
+                return
             size = frame_size(data, start)
             if size is not None and size > MAX_MESSAGE_BYTES:
                 self._websocket.receive_data(data[start:])  # it refuses such a frame by its header

@@ -2,43 +2,44 @@
 
 import asyncio
 import contextlib
-import http
 import logging
-import socket
-import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from websockets.frames import Close as CloseStatus
 from websockets.frames import CloseCode, Frame
 from websockets.frames import Opcode as FrameOpcode
-from websockets.http11 import Request
 from websockets.protocol import State
 
 from wiretape_protocols import Opcode
 from wiretape_replay.actions import Abort, Action, Close, Forward, Send, SendAnswer, SendRun
 from wiretape_replay.client_frames import MAX_MESSAGE_BYTES, ClientFrames
 from wiretape_replay.engine import ReplaySession
+from wiretape_replay.fault_actions import FaultyClose, Passed, SendFilled, SendHalf
+from wiretape_replay.fault_gate import FaultGate
+from wiretape_replay.fault_selection import ArmedFault
 from wiretape_replay.frames import close_frame, frame
-from wiretape_replay.handshakes import Handshakes, accept, no_session_left, refuse
+from wiretape_replay.handshakes import Handshakes
 from wiretape_replay.live_upstream import LiveUpstream
+from wiretape_replay.opening import Opening
 from wiretape_replay.outbox import SLICE_BYTES, Outbox
 from wiretape_replay.script import Script
 from wiretape_replay.settings import OnMiss
+from wiretape_replay.sockets import SocketWatch, reset_when_closed
 from wiretape_replay.stand import Stand
 from wiretape_replay.stepping import Step
 from wiretape_replay.transcripts import Transcript
 from wiretape_store.records import End, EndKind, Headers, Session
 
 _LOGGER = logging.getLogger(__name__)
-_END_OF_HEAD = b"\r\n\r\n"
-_LONGEST_HEAD = 128 * 1024
 _GOING_AWAY = 1001  # RFC 6455 section 7.4.1
 _INTERNAL_ERROR = 1011
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # Written at a stretch before other connections get their turn.
 _TURN_BYTES = 4 * 1024 * 1024
+# Pieces smaller than this are written together.
+_SMALL_BYTES = 16 * 1024
 # More answers than these waiting for a client that does not read stop the reading of its calls.
 _MOST_WAITING = 4096
 _MOST_WAITING_BYTES = 4 * 1024 * 1024
@@ -68,10 +69,10 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._stage = _Stage.HANDSHAKE
         self._websocket = Handshakes(max_size=MAX_MESSAGE_BYTES)
-        self._client = ClientFrames(self._websocket, self._receive, self._flush_library)
+        self._client = ClientFrames(self._websocket, self._receive, self._flush_library, self._holds_input)
         self._outbox = Outbox(self._pack)
-        self._head = bytearray()
-        """The handshake as far as it has arrived."""
+        self._gate = FaultGate(self._outbox, self._carry_out, self._now_us)
+        self._opening = Opening(stand, self, self._websocket, self._now_us)
         self._script: Script | None = None
         self._session: ReplaySession | None = None
         """Both are unset before the handshake is accepted, and where it is refused."""
@@ -82,6 +83,8 @@ class Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         """Set while the client keeps up with what is relayed to it."""
         self._room.set()
+        self._resets = False
+        """TCP ends with RST, once the client's system has all that was sent."""
         self._opened_s = self._loop.time()
         self._writable = True
         self._reading = True
@@ -94,13 +97,16 @@ class Connection(asyncio.Protocol):
         """Cuts a client that does not finish its handshake, or does not end its side."""
         self._client_ended = False
         """The client's side of TCP has ended."""
-        self._fin_sent = False
+        self._end_begun = False
+        """Everything is written, and the end of TCP on this side is under way."""
         self._transport: asyncio.Transport
+        self._watch: SocketWatch
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the handshake."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._watch = SocketWatch(transport)
         transport.set_write_buffer_limits(high=SLICE_BYTES, low=SLICE_BYTES // 4)
         self._set_deadline(self._settings.handshake_us)
         self._stand.add(self)
@@ -130,6 +136,8 @@ class Connection(asyncio.Protocol):
             for handle in (self._turn, self._alarm, self._deadline):
                 if handle is not None:
                     handle.cancel()
+            self._watch.cancel()
+            self._opening.abandon()
             self._stand.discard(self)
 
     def pause_writing(self) -> None:
@@ -177,6 +185,22 @@ class Connection(asyncio.Protocol):
         self.act(ask)
         return pushed, self._session.owed if self._session is not None else 0
 
+    def set_faults(self, faults: tuple[ArmedFault, ...]) -> None:
+        """Go on with these faults of messages; nothing once the session has ended."""
+        self._guarded(self._set_faults, faults)
+
+    def _set_faults(self, faults: tuple[ArmedFault, ...]) -> None:
+        if self._stage is _Stage.OPEN:
+            self._arm(faults)
+            self._next_turn()
+
+    def _arm(self, faults: tuple[ArmedFault, ...]) -> None:
+        assert self._script is not None
+        assert self._session is not None
+        deflates = bool(self._websocket.extensions)
+        self._gate.set_faults(faults, self._script, self._session, deflates=deflates)
+        self._client.may_wait = self._gate.active
+
     def _do(self, actions: list[Action]) -> None:
         self._perform(actions)
         self._pump()
@@ -197,7 +221,8 @@ class Connection(asyncio.Protocol):
             self._outbox.truncate()
             if self._transcript is not None:
                 self._transcript.ended(End(EndKind.INTERRUPTED), self._now_us())
-            self._close(_GOING_AWAY, "the replay was stopped")
+            self._gate.drop()
+            self._close(_GOING_AWAY, "the replay was stopped", "the replay was stopped")
             self._pump()
         elif self._stage is _Stage.HANDSHAKE:
             self._transport.abort()
@@ -209,48 +234,37 @@ class Connection(asyncio.Protocol):
             self._read_messages(data)
 
     def _read_handshake(self, data: bytes) -> None:
-        self._head += data
-        end = self._head.find(_END_OF_HEAD)
-        if end < 0 and len(self._head) < _LONGEST_HEAD:
+        if self._opening.feed(data):
+            if self._opening.delay_us:
+                self._set_deadline(None)
+                self._alarm = self._loop.call_later(self._opening.delay_us / 1_000_000, self._answer_late)
+            else:
+                self._answer_handshake()
+        elif self._opening.full:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _answer_late(self) -> None:
+        self._alarm = None
+        self._guarded(self._answer_handshake)
+
+    def _answer_handshake(self) -> None:
+        if self._stage is not _Stage.HANDSHAKE:
+            return  # the client has gone while it was delayed
+        self._opening.answer()
+        if self._opening.resets:
+            self._reset()
             return
-        size = end + len(_END_OF_HEAD) if end >= 0 else len(self._head)
-        rest = bytes(self._head[size:])
-        self._websocket.receive_data(bytes(self._head[:size]))
-        self._head.clear()
-        for event in self._websocket.events_received():
-            if isinstance(event, Request):
-                self._answer_handshake(event)
+        self._script, self._session = self._opening.script, self._opening.session
+        if self._session is not None:
+            self._reach_upstream(self._opening.target, self._opening.headers, self._opening.recorded)
         self._flush_library()
         if self._websocket.state is State.OPEN:
             self._start()
-            self._read_messages(rest)
+            self._read_messages(self._opening.take_rest())
         else:
             self._half_close()
             self._pump()
-
-    def _answer_handshake(self, request: Request) -> None:
-        admission = self._stand.admit(request.path)
-        if admission.session is None:
-            self._websocket.send_response(no_session_left(*self._stand.describe()))
-            self._stand.refused("no session is left", admission)
-            return
-        session = admission.session
-        response = accept(self._websocket, request, session.handshake)
-        if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
-            # Not by the end alone: a recorder that died early left none, but the upstream's answer is known.
-            status = session.handshake.status
-            if status is None or session.end.kind is EndKind.UNREACHABLE:
-                self._stand.refused("reset: the upstream was unreachable, as recorded", admission)
-                self._reset()
-                return
-            if status != http.HTTPStatus.SWITCHING_PROTOCOLS:
-                response = refuse(session.handshake)
-                self._stand.refused(f"status {response.status_code}, as recorded", admission)
-            else:
-                headers = tuple(request.headers.raw_items())
-                self._script, self._session = self._stand.begin(self, admission, request.path, headers)
-                self._reach_upstream(request.path, headers, session)
-        self._websocket.send_response(response)
 
     def _reach_upstream(self, target: str, headers: Headers, session: Session) -> None:
         """Prepare for messages that the recording cannot answer, where they go to the live upstream."""
@@ -284,10 +298,13 @@ class Connection(asyncio.Protocol):
         """The handshake is accepted: play the session."""
         assert self._script is not None
         assert self._session is not None
+        assert self._opening.admission is not None
         self._stage = _Stage.OPEN
         self._set_deadline(None)
         self._outbox.play(self._script, self._session.spell, deflated=bool(self._websocket.extensions))
-        self._perform(self._session.open(self._now_us()))
+        opening = self._session.open(self._now_us())
+        self._arm(self._stand.faults(self._opening.admission))
+        self._perform(opening)
         self._stand.opened(self)
 
     def _read_messages(self, data: bytes) -> None:
@@ -310,10 +327,10 @@ class Connection(asyncio.Protocol):
             if not data:
                 if self._session is not None:
                     self._session.closed(self._now_us(), self._how_closed())
-                self._half_close()
+                self._end_soon()
                 self._set_deadline(self._settings.closing_us)
             elif self._stage is not _Stage.CLOSING:  # RFC 6455 section 5.5.1: nothing follows a close frame
-                self._outbox.add(data)
+                self._gate.send([data])
 
     def _how_closed(self) -> str:
         close = self._websocket.close_rcvd
@@ -327,25 +344,62 @@ class Connection(asyncio.Protocol):
         self._client_ended = True
         if self._session is not None:
             self._session.closed(self._now_us(), "the client ended TCP")
-        self._half_close()
+        self._end_soon()
         self._pump()
 
+    def _end_soon(self) -> None:
+        """End this side behind what is to be sent; no fault may delay that any more."""
+        if self._stage is _Stage.OPEN:
+            self._gate.hurry()
+            self._gate.send([Abort()])
+        else:
+            self._half_close()
+
     def _perform(self, actions: list[Action]) -> None:
+        if self._live is not None:
+            self._tell_upstream(actions)
+        if self._gate.active:
+            self._gate.send([action for action in actions if not isinstance(action, Forward)])
+        else:
+            self._carry_out(actions)
+
+    def _tell_upstream(self, actions: list[Action]) -> None:
+        """What of this goes to the live upstream, and into the transcript of the conversation."""
+        assert self._live is not None
+        assert self._session is not None
         for action in actions:
-            if self._transcript is not None and self._session is not None:
+            if self._transcript is not None:
                 self._transcript.performed(action, self._session.spell, self._now_us())
-            match action:
+            if isinstance(action, Forward):
+                self._live.send(action)
+
+    def _carry_out(self, items: Sequence[Passed | Forward]) -> None:
+        for item in items:
+            match item:
                 case SendRun(first, last):
                     self._outbox.add_run(first, last)
-                case Send() | SendAnswer():
-                    self._outbox.add(action)
-                case Forward():
-                    assert self._live is not None
-                    self._live.send(action)
+                case Send() | SendAnswer() | bytes():
+                    self._outbox.add(item)
+                case SendFilled():
+                    self._outbox.add_faulty(item)
+                case FaultyClose(code, reason):
+                    self._close(code, reason, f"a fault closed it with code {code}")
                 case Close(code, reason):
-                    self._close(code, reason)
+                    self._close(code, reason, reason or "")
+                case SendHalf(_, reset):
+                    self._cut(item, reset=reset)
                 case Abort():
                     self._half_close()
+
+    def _cut(self, half: SendHalf, *, reset: bool) -> None:
+        """End TCP after half a frame."""
+        assert self._session is not None
+        self._session.closed(self._now_us(), "a fault cut TCP")
+        self._outbox.add_faulty(half)
+        self._half_close()
+        if reset:
+            self._resets = True
+            reset_when_closed(self._transport)
 
     def _pack(self, opcode: Opcode, wire: bytes, deflated: bool) -> bytes:  # noqa: FBT001
         extensions = self._websocket.extensions
@@ -353,10 +407,10 @@ class Connection(asyncio.Protocol):
             return Frame(FrameOpcode(opcode), wire).serialize(mask=False, extensions=extensions)
         return frame(opcode, wire)
 
-    def _close(self, code: int | None, reason: str | None) -> None:
+    def _close(self, code: int | None, reason: str | None, how: str) -> None:
         """Begin the closing handshake, with this very code, which the library might refuse to write."""
         assert self._session is not None
-        self._session.closed(self._now_us(), reason or "")
+        self._session.closed(self._now_us(), how)
         self._outbox.add(close_frame(code, reason))
         self._websocket.close_sent = CloseStatus(
             CloseCode.NO_STATUS_RCVD if code is None else code, reason or ""
@@ -373,29 +427,62 @@ class Connection(asyncio.Protocol):
         if self._turn is not None or self._stage is _Stage.CLOSED:
             return
         written = 0
-        while self._writable and self._outbox and written < _TURN_BYTES:
-            piece = self._outbox.take()
+        while self._writable and (waiting := len(self._outbox)) and written < _TURN_BYTES:
+            piece = self._outbox.take() if waiting == 1 else self._next_piece()
             written += len(piece)
             self._transport.write(piece)
-        if self._outbox:
-            if self._writable:
-                self._turn = self._loop.call_soon(self._next_turn)
-        elif self._stage is not _Stage.OPEN:
-            self._drained()
+        if self._outbox or (self._gate.active and self._gate.ready):
+            more = self._writable
+        else:
+            more = self._client.waiting and not self._holds_input()
+            if self._stage is not _Stage.OPEN:
+                self._drained()
+        if more:
+            self._turn = self._loop.call_soon(self._go_on)
         self._throttle()
 
-    def _next_turn(self) -> None:
+    def _next_piece(self) -> bytes | memoryview:
+        """What is written in one go: small pieces together, since asyncio counts at each write all that wait."""
+        piece = self._outbox.take()
+        if len(piece) >= _SMALL_BYTES or not self._outbox:
+            return piece
+        pieces, size = [piece], len(piece)
+        while self._outbox and size < _SMALL_BYTES:
+            pieces.append(self._outbox.take())
+            size += len(pieces[-1])
+        return b"".join(pieces)
+
+    def _go_on(self) -> None:
         self._turn = None
-        self._guarded(self._pump)
+        self._guarded(self._next_turn)
+
+    def _next_turn(self) -> None:
+        """Send and read on, as far as something waited for its turn, or for a fault."""
+        if self._stage is _Stage.OPEN:
+            self._gate.let_through()
+        if self._client.waiting and self._stage in (_Stage.OPEN, _Stage.CLOSING):
+            self._client.feed(b"")
+        self._pump()
+        self._set_alarm()
+
+    def _holds_input(self) -> bool:
+        """Whether nothing may be read of what the client sends."""
+        return self._stage is _Stage.OPEN and self._gate.holds_input
 
     def _throttle(self) -> None:
         waiting = len(self._outbox) + (self._session.pending if self._session is not None else 0)
+        holds = False
+        if self._gate.active:
+            waiting += len(self._gate)
+            holds = self._holds_input()
         if self._live is not None:
             waiting += len(self._live)
-            (self._room.set if self._outbox.waiting_bytes < _MOST_WAITING_BYTES else self._room.clear)()
-        if waiting > _MOST_WAITING or self._outbox.waiting_bytes > _MOST_WAITING_BYTES:
+            has_room = self._outbox.waiting_bytes < _MOST_WAITING_BYTES and len(self._gate) < _MOST_WAITING
+            (self._room.set if has_room else self._room.clear)()
+        if waiting > _MOST_WAITING or self._outbox.waiting_bytes > _MOST_WAITING_BYTES or holds:
             self._reading = False
             self._transport.pause_reading()
+            self._watch.tell_end(self._is_deaf, lambda: self._guarded(self._half_closed))
         elif not self._reading:
             self._reading = True
             self._transport.resume_reading()
@@ -404,29 +491,38 @@ class Connection(asyncio.Protocol):
         """The outbox is empty: go on with the end, if this is the end."""
         if self._stage is _Stage.CLOSING and self._deadline is None:
             self._set_deadline(self._settings.closing_us)
+        elif self._stage is _Stage.ENDING and self._resets:
+            if not self._end_begun:
+                self._end_begun = True
+                self._set_deadline(self._settings.closing_us)
+                self._watch.reset_once_received()
         elif self._stage is _Stage.ENDING and self._client_ended:
             self._transport.close()
-        elif self._stage is _Stage.ENDING and not self._fin_sent:
+        elif self._stage is _Stage.ENDING and not self._end_begun:
             # Closing at once could destroy what the client has not read yet, so its side ends first.
-            self._fin_sent = True
+            self._end_begun = True
             with contextlib.suppress(OSError):  # the client has reset TCP; `connection_lost` follows
                 self._transport.write_eof()
             self._set_deadline(self._settings.closing_us)
 
     def _reset(self) -> None:
         """Cut TCP with RST, as an address where nothing listens would look once the proxy has accepted."""
-        sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_when_closed(self._transport)
         self._stage = _Stage.ENDING
         self._transport.abort()
+
+    def _is_deaf(self) -> bool:
+        return self._stage is _Stage.OPEN and self._gate.deaf
 
     def _set_alarm(self) -> None:
         """Wake up when the session wants to; an alarm that is set for earlier does as well."""
         if self._session is None or self._stage is not _Stage.OPEN:
             return
-        if self._alarm is not None and self._settings.pace.factor is None:
+        if self._alarm is not None and not self._gate.active and self._stand.pace.factor is None:
             return  # then only stalls are waited for, and every message puts them off
         wake_us = self._session.next_wake_us
+        if self._gate.active and (delayed_us := self._gate.next_wake_us) is not None:
+            wake_us = delayed_us if wake_us is None else min(wake_us, delayed_us)
         if wake_us is None:
             return
         wake_s = self._opened_s + wake_us / 1_000_000

@@ -69,6 +69,12 @@ def refuse(handshake: Handshake) -> Response:
     return _response(handshake.status, headers, handshake.body)
 
 
+def refused_by_fault(status: int) -> Response:
+    """The answer to a handshake that a fault refuses with this status."""
+    headers = Headers([("Content-Type", "text/plain; charset=utf-8")])
+    return _response(status, headers, b"wiretape: a fault refuses this connection\n")
+
+
 def no_session_left(what: str, upstream: str, sessions: int) -> Response:
     """The answer to one connection more than were recorded."""
     count = "1 session" if sessions == 1 else f"{sessions} sessions"

@@ -4,7 +4,7 @@ One isolated replay of a recording: its own position, pace, journal and verdict.
 Owns what somebody may ask of a run while clients talk to it. Where it listens is for `server`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from wiretape_protocols import Opcode
 from wiretape_replay.actions import Action
@@ -15,6 +15,8 @@ from wiretape_replay.errors import (
     SettingError,
     UnknownUpstreamError,
 )
+from wiretape_replay.fault_plan import FaultPlan
+from wiretape_replay.faults import Fault
 from wiretape_replay.journal import Journal
 from wiretape_replay.recordings import ReplayedRecording
 from wiretape_replay.settings import Pace, ReplaySettings
@@ -45,8 +47,9 @@ class Run:
         self.recording = recording
         self.settings = settings if settings is not None else ReplaySettings()
         self.journal = journal if journal is not None else Journal()
+        self._plan = FaultPlan(self.settings.faults, self.settings.seed)
         self.stands = tuple(
-            Stand(upstream, recording.what, self.settings, self.journal, self._opened)
+            Stand(upstream, recording.what, self.settings, self.journal, self._opened, self._plan)
             for upstream in recording.upstreams
         )
         """One for each upstream of the recording, in its order."""
@@ -54,6 +57,7 @@ class Run:
             self._named(name)[0].live_url = url
         self._early: list[tuple[str | None, Step]] = []
         """Steps that were asked for before there was a connection to take them."""
+        self._check(self.settings.faults)
 
     @property
     def pace(self) -> Pace:
@@ -164,6 +168,24 @@ class Run:
             redaction.key,
         )
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong now; `settings` has what did in the beginning."""
+        return self._plan.faults
+
+    def set_faults(self, faults: Iterable[Fault]) -> None:
+        """
+        Put other faults in place of all there are, on connections that are open and to come.
+
+        One that stays at its place goes on counting. Without the fault that delays it or holds it
+        back, a message goes at once. Raises UnknownUpstreamError, and then all stay.
+        """
+        replaced = tuple(faults)
+        self._check(replaced)
+        self._plan.faults = replaced
+        for stand in self.stands:
+            stand.set_faults()
+
     def verdict(self) -> Verdict:
         """How the run compares with the recording so far, over all upstreams and sessions."""
         return merged(stand.verdict() for stand in self.stands)
@@ -192,6 +214,10 @@ class Run:
         if connection is not None and not found:
             raise NoConnectionError(upstream, connection)
         return found
+
+    def _check(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            self._named(fault.upstream)
 
     def _named(self, upstream: str | None) -> tuple[Stand, ...]:
         if upstream is None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 from wiretape_replay.errors import SettingError
+from wiretape_replay.faults import Fault
 from wiretape_replay.relaxing import Relaxation
 
 _FACTOR = re.compile(r"x(\d+(?:\.\d+)?)")
@@ -101,8 +102,10 @@ class ReplaySettings:
     reconnect: Reconnect = Reconnect.REFUSE
     relax: tuple[Relaxation, ...] = ()
     """What need not be equal for a match, besides what the protocol's adapter relaxes."""
+    faults: tuple[Fault, ...] = ()
+    """What goes wrong; see `Run.set_faults`."""
     seed: int = 0
-    """What faults are drawn from."""
+    """What the chances of faults are drawn from."""
     stall_us: int = 5_000_000
     """A recorded message that waits longer than this for the client's next message is a stall."""
     strict: bool = False

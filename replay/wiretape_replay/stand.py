@@ -8,6 +8,8 @@ from typing import Protocol as Interface
 
 from wiretape_replay.actions import Action
 from wiretape_replay.engine import ReplaySession
+from wiretape_replay.fault_plan import FaultPlan, HandshakeFate
+from wiretape_replay.fault_selection import ArmedFault
 from wiretape_replay.journal import Entry, EntryKind, Journal
 from wiretape_replay.recordings import ReplayedUpstream
 from wiretape_replay.relaxing import RelaxingProtocol
@@ -31,6 +33,9 @@ class Driver(Interface):
 
     def step(self, step: Step) -> tuple[int, int]:
         """As `Run.step`."""
+
+    def set_faults(self, faults: tuple[ArmedFault, ...]) -> None:
+        """Go on with these faults of messages."""
 
     def going_away(self) -> None:
         """End with code 1001."""
@@ -58,6 +63,7 @@ class Stand:
         settings: ReplaySettings,
         journal: Journal,
         opened: Callable[["Stand", Driver], None],
+        plan: FaultPlan,
     ) -> None:
         if settings.relax:
             replayed = replayed.with_protocol(RelaxingProtocol(replayed.protocol, settings.relax))
@@ -68,6 +74,9 @@ class Stand:
         self._what = what
         self._journal = journal
         self._tell_opened = opened
+        self._plan = plan
+        self._aside: dict[int, int] = {}
+        """The sessions that wait for delayed handshakes, by number of the connection."""
         self._left = dict(enumerate(replayed.sessions))
         """The sessions that no connection has got yet in this round, in the order of their recording."""
         self._unopened = dict(self._left)
@@ -112,6 +121,39 @@ class Stand:
             session = self.replayed.sessions[-1]
         return Admission(self._admitted + 1, session)
 
+    def fate(self, admission: Admission, at_us: int) -> HandshakeFate:
+        """
+        What faults do to a valid handshake; ask once for each.
+
+        Its number is used up by that. Its session is set aside for it where the answer is delayed, so
+        that later connections get later ones, and stays for others where the handshake is refused.
+        """
+        self._admitted = admission.number
+        fate = self._plan.handshake(self.name, admission.number)
+        for detail in fate.details():
+            self._note(EntryKind.FAULT, admission._replace(session=None), detail, at_us)
+        if fate.delay_us and fate.refusal is None and admission.session is not None:
+            index = self._index(admission.session)
+            if self._left.pop(index, None) is not None:
+                self._aside[admission.number] = index
+        return fate
+
+    def give_back(self, admission: Admission) -> None:
+        """The client of a delayed handshake has gone: its session is there for others."""
+        index = self._aside.pop(admission.number, None)
+        if index is not None:
+            left = {*self._left, index}
+            self._left = {each: self.replayed.sessions[each] for each in sorted(left)}
+
+    def faults(self, admission: Admission) -> tuple[ArmedFault, ...]:
+        """What may strike messages of an admitted connection."""
+        return self._plan.armed(self.name, admission.number)
+
+    def set_faults(self) -> None:
+        """The plan has changed: go on with that."""
+        for number, driver in self.live.items():
+            driver.set_faults(self._plan.armed(self.name, number))
+
     def describe(self) -> tuple[str, str, int]:
         """What is replayed, the upstream's name, and how many sessions it has."""
         return self._what, self.name, len(self.replayed.sessions)
@@ -122,7 +164,7 @@ class Stand:
         """Take the session of an admission for an accepted handshake."""
         session = admission.session
         assert session is not None
-        self._admitted = admission.number
+        self._admit(admission)
         script = self.replayed.script(self._take(session))
         asked, recorded = map(self.replayed.redact_target, (target, session.handshake.target))
         if asked != recorded:
@@ -148,7 +190,7 @@ class Stand:
 
     def refused(self, why: str, admission: Admission) -> None:
         """The handshake was refused: as the session's own was, or because none is left."""
-        self._admitted = admission.number
+        self._admit(admission)
         if admission.session is not None:
             self._take(admission.session)
         else:
@@ -195,14 +237,22 @@ class Stand:
             unopened.unused.add(f"{session.id}, {nth} to {session.upstream.name}, was not opened")
         return merged([self._verdict, *(run.verdict() for run in self._sessions.values()), unopened])
 
+    def _admit(self, admission: Admission) -> None:
+        # A delayed handshake is answered after later ones have come.
+        self._admitted = max(self._admitted, admission.number)
+        self._aside.pop(admission.number, None)
+
     def _take(self, session: Session) -> int:
-        index = next(index for index, each in enumerate(self.replayed.sessions) if each is session)
+        index = self._index(session)
         self._left.pop(index, None)
         self._unopened.pop(index, None)
         return index
 
-    def _note(self, kind: EntryKind, admission: Admission, detail: str) -> None:
+    def _index(self, session: Session) -> int:
+        return next(index for index, each in enumerate(self.replayed.sessions) if each is session)
+
+    def _note(self, kind: EntryKind, admission: Admission, detail: str, at_us: int = 0) -> None:
         session = "" if admission.session is None else admission.session.id
         self._journal.add(
-            Entry(kind, session, 0, detail=detail, upstream=self.name, connection=admission.number)
+            Entry(kind, session, at_us, detail=detail, upstream=self.name, connection=admission.number)
         )

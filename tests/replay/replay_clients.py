@@ -1,6 +1,7 @@
 """A client that speaks raw WebSocket over TCP, so that tests decide where the stream is cut and who reads."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
 from itertools import pairwise
@@ -100,6 +101,20 @@ class RawClient:
         """Everything until the server ends TCP."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._reader.read(-1)
+
+    async def rest_or_reset(self) -> bytes:
+        """Everything until the server ends TCP, or resets it."""
+        data = b""
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionResetError):
+                while piece := await self._reader.read(2**16):
+                    data += piece
+        return data
+
+    async def read_some(self) -> bytes:
+        """What has come, at least a byte; nothing at the end."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._reader.read(2**20)
 
     async def rest_after_close(self, reply: bytes, close: bytes) -> bytes:
         """Read until the server's close frame has come, answer it, and read to the end."""
