@@ -1,11 +1,22 @@
 """The options of `wiretape replay` that say how a run is replayed."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from wiretape_replay import OnMiss, Order, Pace, Reconnect, Relaxation, Repeats, ReplaySettings
+from wiretape_replay import (
+    Fault,
+    OnMiss,
+    Order,
+    Pace,
+    Reconnect,
+    Relaxation,
+    Repeats,
+    ReplaySettings,
+    read_faults,
+)
 
 _OPTIONS = (
     click.option(
@@ -40,6 +51,18 @@ _OPTIONS = (
         "--stall", "stall_s", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True,
         metavar="SECONDS", help="How long a recorded message may wait for the client before it is a stall.",
     ),
+    click.option(
+        "--fault", multiple=True, metavar="KIND[,NAME=VALUE]...",
+        help="What goes wrong, such as drop,method=deals.update,nth=3. Repeatable.",
+    ),
+    click.option(
+        "--faults", type=click.Path(dir_okay=False), metavar="FILE",
+        help="More of them, as a JSON list; they come first.",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, metavar="N",
+        help="What the chances of faults are drawn from.",
+    ),
     click.option("--strict", is_flag=True, help="End with status 3 when the client and the recording differ."),
 )  # fmt: skip
 
@@ -61,9 +84,12 @@ def settings_from(
     reconnect: str,
     relax: tuple[str, ...],
     stall_s: float,
+    fault: tuple[str, ...],
+    faults: str | None,
+    seed: int,
     strict: bool,
 ) -> ReplaySettings:
-    """The settings that the options' values say. Raises SettingError."""
+    """The settings that the options' values say. Raises SettingError, and ClickException for a file."""
     return ReplaySettings(
         order=Order(order),
         pace=Pace.parse(pace),
@@ -73,5 +99,18 @@ def settings_from(
         reconnect=Reconnect(reconnect),
         relax=tuple(map(Relaxation.parse, relax)),
         stall_us=round(stall_s * 1_000_000),
+        faults=_faults_in(faults) + tuple(map(Fault.parse, fault)),
+        seed=seed,
         strict=strict,
     )
+
+
+def _faults_in(path: str | None) -> tuple[Fault, ...]:
+    if path is None:
+        return ()
+    try:
+        text = Path(path).read_bytes()
+    except OSError as exc:
+        message = f"cannot read the faults in {path} ({exc.strerror}): name another file with --faults"
+        raise click.ClickException(message) from exc
+    return read_faults(text, path)
