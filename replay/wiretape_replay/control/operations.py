@@ -61,6 +61,16 @@ OPERATIONS = (
         "disconnect", "POST", f"{_RUN}/disconnect", "End connections.", "Reached",
         body="Disconnect", errors=_NOT_NOW,
     ),
+    Operation("get_faults", "GET", f"{_RUN}/faults", "What goes wrong.", "Faults", errors=_NOT_FOUND),
+    Operation(
+        "set_faults", "PUT", f"{_RUN}/faults", "Let these things go wrong, and no others.", "Faults",
+        body="NewFaults", errors=_NOT_FOUND,
+    ),
+    Operation(
+        "add_faults", "POST", f"{_RUN}/faults", "Let these things go wrong as well.", "Faults",
+        body="NewFaults", errors=_NOT_NOW,
+    ),
+    Operation("clear_faults", "DELETE", f"{_RUN}/faults", "Let nothing go wrong.", "Faults", errors=_NOT_FOUND),
     Operation(
         "get_journal", "GET", f"{_RUN}/journal", "What happened, in order.", "Journal",
         query=(*FILTERS, "limit"), errors=_NOT_FOUND,

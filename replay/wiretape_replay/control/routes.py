@@ -14,10 +14,12 @@ from wiretape_replay.control.bodies import read_body, read_number, read_query
 from wiretape_replay.control.errors import ConflictError, MalformedError, RequestError
 from wiretape_replay.control.openapi import DOCUMENT
 from wiretape_replay.control.operations import OPERATIONS, Operation
-from wiretape_replay.control.schemas import LONGEST_REASON, PARAMETERS
+from wiretape_replay.control.schemas import LONGEST_REASON, MOST_FAULTS, PARAMETERS
 from wiretape_replay.control.settings import ControlSettings
 from wiretape_replay.control.shapes import (
     ended_object,
+    fault_objects,
+    read_faults_of,
     read_filter,
     read_payload,
     read_wanted,
@@ -26,6 +28,7 @@ from wiretape_replay.control.shapes import (
     verdict_object,
 )
 from wiretape_replay.control.waiting import EventStream, Waited, wait_for
+from wiretape_replay.run import Run
 from wiretape_replay.runs import LiveRun, Runs
 from wiretape_replay.settings import Pace
 from wiretape_replay.stepping import Step
@@ -117,6 +120,35 @@ class Routes:
         if len(given.get("reason", "").encode()) > LONGEST_REASON:
             raise MalformedError(f"reason is too long: a close frame has room for {LONGEST_REASON} bytes")
         return JSONResponse({"connections": run.disconnect(**given)})
+
+    async def _get_faults(self, request: Request) -> Response:
+        return self._faults(self._run(request).run)
+
+    async def _set_faults(self, request: Request) -> Response:
+        given = await self._body(request, "set_faults")
+        run = self._run(request).run
+        run.set_faults(read_faults_of(given["faults"], "faults"))
+        return self._faults(run)
+
+    async def _add_faults(self, request: Request) -> Response:
+        given = await self._body(request, "add_faults")
+        run = self._run(request).run
+        faults = run.faults + read_faults_of(given["faults"], "faults")
+        if len(faults) > MOST_FAULTS:
+            raise ConflictError(
+                "too_many_faults", f"a run has {MOST_FAULTS} faults at most: clear some first"
+            )
+        run.set_faults(faults)
+        return self._faults(run)
+
+    async def _clear_faults(self, request: Request) -> Response:
+        run = self._run(request).run
+        run.set_faults(())
+        return self._faults(run)
+
+    @staticmethod
+    def _faults(run: Run) -> Response:
+        return JSONResponse({"faults": fault_objects(run.faults)})
 
     async def _get_journal(self, request: Request) -> Response:
         live, query = self._queried(request, "get_journal")

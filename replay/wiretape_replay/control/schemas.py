@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from wiretape_replay.faults import FaultKind
 from wiretape_replay.journal import EntryKind
 from wiretape_replay.settings import OnMiss, Order, Reconnect, Repeats
 
 Schema = dict[str, Any]
 
 _LARGEST = (1 << 63) - 1
+_MOST_COUNTED = 1 << 53
+MOST_FAULTS = 1000
+"""Of a run: each is asked about each message."""
 _LONGEST_NAME = 200
 MOST_ENTRIES = 10_000
 """Entries in one answer."""
@@ -42,7 +46,13 @@ def _whole(about: str = "", least: int = 0, most: int = _LARGEST, **more: Any) -
     return {"type": "integer", "minimum": least, "maximum": most} | words | more
 
 
-def _one_of(values: type[EntryKind | OnMiss | Order | Reconnect | Repeats], about: str = "") -> Schema:
+def _number(about: str, most: float) -> Schema:
+    return {"type": "number", "minimum": 0, "maximum": most, "description": about}
+
+
+def _one_of(
+    values: type[EntryKind | FaultKind | OnMiss | Order | Reconnect | Repeats], about: str = ""
+) -> Schema:
     return _text(about, enum=[each.value for each in values])
 
 
@@ -67,6 +77,7 @@ _UPSTREAM = _text(
 )
 _ANY_UPSTREAM = _text("An upstream's name; without it all of them.", maxLength=_LONGEST_NAME)
 _CONNECTION = _whole("The nth connection to the upstream in this run; without it all that are open.", 1)
+_FAULTS = _list(_the("Fault"), maxItems=MOST_FAULTS)
 _PACE = _text("asap, realtime, a factor such as x10, or step.", maxLength=20)
 
 _BODIES: dict[str, Schema] = {
@@ -109,7 +120,8 @@ _BODIES: dict[str, Schema] = {
             },
             "strict": _flag("Whoever asked for the run fails it unless its verdict is ok."),
             "allow_effects": _flag("Whether messages that change the world may be forwarded."),
-            "seed": _whole("What faults are drawn from."),
+            "faults": _FAULTS,
+            "seed": _whole("What the chances of faults are drawn from."),
         },
         about="Every member may be left out.",
     ),
@@ -155,6 +167,30 @@ _BODIES: dict[str, Schema] = {
             "connection": _CONNECTION,
         }
     ),
+    "NewFaults": _object({"faults": _FAULTS}, required=("faults",)),
+    "Fault": _object(
+        {
+            "kind": _one_of(FaultKind),
+            "upstream": _text("Only connections to this upstream.", minLength=1, maxLength=_LONGEST_NAME),
+            "connection": _whole("Only its nth connection in the run.", 1, _MOST_COUNTED),
+            "method": _text("Only messages of this method.", minLength=1, maxLength=1000),
+            "stream": _text("Only pushes of this stream.", minLength=1, maxLength=1000),
+            "nth": _whole("Only the nth of these.", 1, _MOST_COUNTED),
+            "every": _whole("Each nth of these.", 1, _MOST_COUNTED),
+            "chance": _number("Each with this likelihood, above 0.", 1),
+            "times": _whole("At most so many.", 1, _MOST_COUNTED),
+            "status": _whole("Of refuse: the HTTP status; without it TCP is reset.", 200, 599),
+            "delay_s": _number("Of delay and delay_handshake: seconds, above 0.", 86_400),
+            "copies": _whole("Of duplicate.", 1, 1000, default=1),
+            "byte": _whole("Of corrupt: which one, counted from 0; without it any."),
+            "bytes": _whole("Of truncate: how many are kept. Of oversize: how many there are."),
+            "code": _whole("Of close.", 0, 65_535, default=1001),
+            "reason": _text("Of close.", maxLength=LONGEST_REASON),
+            "reset": _flag("Of cut: TCP ends with a reset.", default=True),
+        },
+        required=("kind",),
+        about="Something that goes wrong; docs/faults.md says which kind takes which members.",
+    ),
     "Nothing": _object({}, about="No body, or an empty object."),
 }
 
@@ -163,6 +199,7 @@ _FINDINGS = _answer(
 )
 
 _ANSWERS: dict[str, Schema] = {
+    "Faults": _answer({"faults": _list(_the("Fault"))}, "All that are set now, in their order."),
     "Health": _answer({"version": _text("Of wiretape."), "runs": _whole()}),
     "Run": _answer(
         {
@@ -171,6 +208,7 @@ _ANSWERS: dict[str, Schema] = {
             "pace": _text(),
             "paused": _flag(),
             "settings": _the("Settings"),
+            "faults": _list(_the("Fault")),
             "urls": {
                 "type": "object",
                 "additionalProperties": _text(),

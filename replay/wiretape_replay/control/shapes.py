@@ -3,7 +3,7 @@
 import base64
 import binascii
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from wiretape_replay.control.errors import MalformedError
 from wiretape_replay.control.filters import Filter
 from wiretape_replay.control.validation import shown
 from wiretape_replay.errors import UnknownUpstreamError
+from wiretape_replay.faults import Fault
 from wiretape_replay.journal import EntryKind
 from wiretape_replay.relaxing import Relaxation
 from wiretape_replay.run import Run
@@ -34,6 +35,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "relax": lambda texts: tuple(map(Relaxation.parse, texts)),
     "strict": bool,
     "allow_effects": bool,
+    "faults": lambda given: read_faults_of(given, "settings.faults"),
     "seed": int,
 }
 """How each member becomes a setting of the same name."""
@@ -45,6 +47,16 @@ def read_settings(given: Object, stopping_us: int) -> ReplaySettings:
     if "stall_s" in given:
         values["stall_us"] = round(given["stall_s"] * 1_000_000)
     return ReplaySettings(**values, stopping_us=stopping_us)
+
+
+def read_faults_of(given: Sequence[Object], member: str) -> tuple[Fault, ...]:
+    """The faults of a checked list; `member` is where it stands. Raises FaultError."""
+    return tuple(Fault.from_object(each, f"{member}[{place}]") for place, each in enumerate(given))
+
+
+def fault_objects(faults: Iterable[Fault]) -> list[Object]:
+    """Faults as JSON."""
+    return [fault.to_object() for fault in faults]
 
 
 def read_wanted(given: Object, stopping_us: int) -> Wanted:
@@ -93,6 +105,7 @@ def settings_object(settings: ReplaySettings) -> Object:
         "stall_s": settings.stall_us / 1_000_000,
         "strict": settings.strict,
         "allow_effects": settings.allow_effects,
+        "faults": fault_objects(settings.faults),
         "seed": settings.seed,
     }
 
@@ -110,6 +123,7 @@ def run_object(live: LiveRun, host: str | None) -> Object:
         "pace": str(run.pace),
         "paused": run.paused,
         "settings": settings_object(run.settings),
+        "faults": fault_objects(run.faults),
         "urls": {upstream: _reached(url, host) for upstream, url in live.urls.items()},
         "doubts": list(run.recording.doubts),
         "upstreams": [_upstream_object(stand, live) for stand in run.stands],

@@ -75,6 +75,32 @@ def test_disconnect(wiretape, code):
     assert exchange.socket.close_code == (code or 1006)
 
 
+@pytest.mark.wiretape("tapes/prices.tape", faults={"kind": "drop", "method": "price.update", "nth": 2})
+def test_a_fault_of_the_mark(wiretape):
+    with watch(wiretape) as exchange:
+        assert [exchange.push()["method"] for _ in range(2)] == ["price.update", "deals.update"]
+        assert exchange.push()["params"] == ["BTCUSDT", "3"]
+    assert [entry.detail for entry in wiretape.journal.of("fault")] == ["dropped"]
+
+
+@watched
+def test_faults_come_and_go(wiretape):
+    wiretape.fault("duplicate", method="price.update", nth=1)
+    with watch(wiretape) as exchange:
+        wiretape.step()
+        assert [exchange.push()["params"] for _ in range(2)] == [["BTCUSDT", "1"]] * 2
+        wiretape.clear_faults()
+        wiretape.step()
+        wiretape.fault("close", code=1012)
+        wiretape.step()
+        assert exchange.push()["params"] == ["BTCUSDT", "2"]
+        with pytest.raises(Exception):
+            exchange.push()
+        assert exchange.socket.close_code == 1012
+    with pytest.raises(Exception, match="delay_s is no member of drop"):
+        wiretape.fault("drop", delay_s=1)
+
+
 @watched
 def test_wait_for(wiretape):
     with watch(wiretape):
@@ -182,7 +208,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_every_kind_of_test_has_the_fixture(project: Project) -> None:
     ran = project.run("test_it.py")
 
-    assert ran.counts() == {"passed": 17}, ran.text
+    assert ran.counts() == {"passed": 19}, ran.text
 
 
 MISTAKES = """
@@ -299,4 +325,4 @@ def test_a_tape_is_found_from_the_tests_folder_then_from_the_root(project: Proje
 
     ran = project.run("deep/test_deep.py", "-k", "alone_ or wait_for")
 
-    assert ran.counts() == {"passed": 3, "deselected": 14}, ran.text
+    assert ran.counts() == {"passed": 3, "deselected": 16}, ran.text

@@ -43,11 +43,12 @@ def test_a_new_run_says_everything_about_itself() -> None:
             settings = {
                 "order": "free", "pace": "x10", "on_miss": "close", "reconnect": "cycle", "repeats": "never",
                 "relax": ["call x:/params/1+-60"], "stall_s": 0.25, "strict": True, "allow_effects": True,
-                "seed": 7,
+                "seed": 7, "faults": [{"kind": "drop", "method": "push", "nth": 3}],
             }  # fmt: skip
             run = await api.begin("two", settings=settings)
             assert {name: run["settings"][name] for name in settings} == settings
             assert (run["id"], run["pace"], run["paused"], run["doubts"]) == ("run1", "x10", False, [])
+            assert run["faults"] == settings["faults"]
             assert sorted(run["urls"]) == ["down", "up"]
             assert run["upstreams"][0] == {
                 "name": "up", "protocol": "tiny", "url": "wss://up.example", "sessions": 2, "connections": [],
@@ -334,5 +335,65 @@ def test_heads_are_refused_since_one_of_a_stream_would_never_end() -> None:
                 async with Talk(api.control.url) as talk:
                     await talk.send("HEAD", path, b"", {})
                     assert (await talk.head())[0] == 405
+
+    bounded(test)
+
+
+def test_faults_can_be_set_added_and_cleared() -> None:
+    drop = {"kind": "drop", "method": "push", "nth": 1}
+    close = {"kind": "close", "code": 1012, "reason": "back soon", "method": "push", "nth": 2}
+
+    async def test() -> None:
+        async with served() as api:
+            run = await api.begin(settings={"faults": [{"kind": "refuse"}], "seed": 3})
+            path = at(run, "/faults")
+            assert await api.get(path) == {"faults": [{"kind": "refuse"}]}
+            assert (await api.ask("PUT", path, {"faults": [drop]})).json == {"faults": [drop]}
+            assert await api.post(path, {"faults": [close]}) == {"faults": [drop, close]}
+            assert (await api.get(at(run)))["faults"] == [drop, close]
+            async with visiting(run) as client:
+                await client.write(text("sub 1 deals"))
+                assert await client.message() == "answer 1 ok"
+                assert await client.frame() == b"\x88\x0b\x03\xf4back soon"
+            entries = (await api.get(at(run, "/journal?kind=fault")))["entries"]
+            assert [entry["detail"] for entry in entries] == ["dropped", "closed with code 1012 instead"]
+            assert (await api.ask("DELETE", path)).json == {"faults": []}
+            assert (await api.get(at(run)))["settings"]["faults"] == [{"kind": "refuse"}]
+
+    bounded(test)
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        pytest.param([{"kind": "drp"}], "faults[0].kind is", id="kind"),
+        pytest.param([{}], "faults[0].kind is missing", id="no kind"),
+        pytest.param(
+            [{"kind": "drop"}, {"kind": "drop", "nth": 0}], "faults[1].nth is 0: use 1 or more", id="nth"
+        ),
+        pytest.param(
+            [{"kind": "drop", "delay_s": 1}], "faults[0]: delay_s is no member of drop; give", id="member"
+        ),
+        pytest.param([{"kind": "drop", "chance": 0}], "faults[0]: chance 0 does not fit", id="chance"),
+        pytest.param([{"kind": "drop", "upstream": "x"}], "no upstream 'x': name one of up", id="upstream"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_fault_that_says_nothing_is_refused_by_name(
+    method: str, faults: list[object], words: str, ask: Asked
+) -> None:
+    answer = ask(method, "/v1/runs/run1/faults", {"faults": faults})
+    assert answer.status == 400
+    assert words in answer.json["error"]["message"]
+    assert ask("GET", "/v1/runs/run1/faults").json == {"faults": []}
+
+
+def test_a_run_has_a_thousand_faults_at_most() -> None:
+    async def test() -> None:
+        async with served() as api:
+            run = await api.begin()
+            await api.post(at(run, "/faults"), {"faults": [{"kind": "drop", "nth": 9}] * 1000})
+            answer = await api.ask("POST", at(run, "/faults"), {"faults": [{"kind": "drop"}]})
+            assert (answer.status, answer.json["error"]["code"]) == (409, "too_many_faults")
 
     bounded(test)
