@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Select, func, select
 from wiretape_store import recording_rows
 from wiretape_store.errors import UnknownRecordingError, UnknownSessionError
 from wiretape_store.locking import announced
-from wiretape_store.message_reader import MessageReader
 from wiretape_store.opening import open_for_reading
 from wiretape_store.records import Event, EventKind, Message, Recording, Redaction, Session
 from wiretape_store.schema import chunk, event, recording, session, upstream
 from wiretape_store.session_rows import is_without_recorder, session_of, upstream_of
+from wiretape_store.stretch_reader import StretchReader
+from wiretape_store.stretches import Details, Extent, Stretch, Turn
 
 _SESSION_ID = re.compile(r"s[0-9]+")
 _DIGITS = 18
@@ -62,8 +63,9 @@ class StoreReader:
 
     def __init__(self, url: str) -> None:
         """Open the store at `url`, a path or a URL of SQLAlchemy. Raises MissingStoreError."""
+        self._url = url
         self._database = open_for_reading(url)
-        self._messages = MessageReader(self._database)
+        self._messages = StretchReader(self._database)
         try:
             with self._reading() as connection:
                 self.redaction_key = recording_rows.redaction_key(connection)
@@ -87,6 +89,10 @@ class StoreReader:
     def path(self) -> str:
         """Where the store is."""
         return str(self._database.path)
+
+    def another(self) -> Self:
+        """Open the same store once more, for another thread. The caller closes it."""
+        return type(self)(self._url)
 
     def recordings(self) -> list[Recording]:
         """All recordings, oldest first."""
@@ -170,6 +176,43 @@ class StoreReader:
         if found is None:
             raise UnknownSessionError(self.path, session_id, seq)
         return found
+
+    def extent(self, session_id: str) -> Extent:
+        """How far a session goes now. Raises UnknownSessionError."""
+        self.session(session_id)
+        return self._messages.extent(self._number(session_id))
+
+    def spans(self, session_id: str, stop_seq: int) -> Iterator[tuple[int, int]]:
+        """
+        The runs of messages that are there up to `stop_seq`, as (first, the one after the last).
+
+        More than one only where messages were lost.
+        """
+        return self._messages.spans(self._number(session_id), stop_seq)
+
+    def stretch(self, session_id: str, seq: int) -> Stretch:
+        """
+        Some consecutive messages, the one numbered `seq` among them: some thousands, or one that is long.
+
+        Raises StoreError where it is not there, or where the session is not there any more.
+        """
+        return self._messages.stretch(self._number(session_id), seq)
+
+    def details(self, session_id: str, first_seq: int, stop_seq: int) -> Details:
+        """
+        What a stretch from `first_seq` up to `stop_seq` leaves out.
+
+        Raises StoreError where not all of it is there, or the session is not there any more.
+        """
+        return self._messages.details(self._number(session_id), first_seq, stop_seq)
+
+    def turns(self, session_id: str, seq: int, stop_seq: int) -> list[Message | Turn]:
+        """
+        What is no push, in order, from `seq` up to `stop_seq`: client messages, and what answers which.
+
+        Raises StoreError where the session is not there any more.
+        """
+        return self._messages.turns(self._number(session_id), seq, stop_seq)
 
     def events(self, session_id: str) -> list[Event]:
         """What else happened in a session, in order. Raises UnknownSessionError."""
