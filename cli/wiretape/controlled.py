@@ -10,6 +10,7 @@ from wiretape.sources import opened
 from wiretape.uploads import tape_in_memory
 from wiretape_replay import ReplayedRecording, load_recording
 from wiretape_replay.control import ControlServer
+from wiretape_replay.pages import PageCache
 from wiretape_replay.recordings import Reader
 from wiretape_replay.runs import Runs
 from wiretape_replay.server import split_address
@@ -41,12 +42,13 @@ class _Source:
         self._stack = stack
         """Closes the store at the end."""
         self._reader: Reader | None = None
+        self._cache = PageCache()
 
     def load(self, what: str) -> ReplayedRecording:
         if self._reader is None:
             # Nothing is asked for by name yet: WHAT could be a path, and clients name no files here.
             self._reader, _ = self._stack.enter_context(opened(self._store, None))
-        return load_recording(self._reader, what, os.environ)
+        return load_recording(self._reader, what, os.environ, self._cache)
 
     def load_tape(self, text: str) -> ReplayedRecording:
         reader, name = tape_in_memory(text)

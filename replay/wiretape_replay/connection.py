@@ -12,7 +12,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.frames import Opcode as FrameOpcode
 from websockets.protocol import State
 
-from wiretape_protocols import Opcode
+from wiretape_protocols import Opcode, WiretapeError
 from wiretape_replay.actions import Abort, Action, Close, Forward, Send, SendAnswer, SendRun
 from wiretape_replay.client_frames import MAX_MESSAGE_BYTES, ClientFrames
 from wiretape_replay.engine import ReplaySession
@@ -147,7 +147,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has caught up."""
         self._writable = True
-        self._guarded(self._pump)
+        if self._turn is None:
+            # Not at once: asyncio is in the middle of writing, and must not find the transport closed.
+            self._turn = self._loop.call_soon(self._go_on)
 
     def going_away(self) -> None:
         """End the connection with code 1001, without what still waits to be written."""
@@ -199,7 +201,7 @@ class Connection(asyncio.Protocol):
         assert self._session is not None
         deflates = bool(self._websocket.extensions)
         self._gate.set_faults(faults, self._script, self._session, deflates=deflates)
-        self._client.may_wait = self._gate.active
+        self._client.may_wait = self._gate.active or self._script.indexing is not None
 
     def _do(self, actions: list[Action]) -> None:
         self._perform(actions)
@@ -210,11 +212,27 @@ class Connection(asyncio.Protocol):
         """The outermost frame of ours below the event loop: a bug ends this one connection, and is logged."""
         try:
             step(*args, **kwargs)
+        except WiretapeError as exc:
+            _LOGGER.error("replay failed; the connection is closed: %s", exc)  # noqa: TRY400 - it says all
+            self._fail("the recording cannot be read")
         except Exception:
             _LOGGER.exception("replay failed; the connection is closed")
-            opened = self._stage is not _Stage.HANDSHAKE
-            self._transport.write(close_frame(_INTERNAL_ERROR, "the replay failed") if opened else _FAILED)
+            self._fail("the replay failed")
+
+    def _fail(self, why: str) -> None:
+        """End at once, and say why where no frame has begun that nobody can end."""
+        opened = self._stage is not _Stage.HANDSHAKE
+        self._stage = _Stage.CLOSED
+        if self._outbox.within_frame:
+            self._transport.abort()
+        else:
+            self._transport.write(close_frame(_INTERNAL_ERROR, why) if opened else _FAILED)
             self._transport.close()
+        try:
+            if self._session is not None:
+                self._session.failed(self._now_us(), why)
+        except Exception:
+            _LOGGER.exception("the failure could not be noted")
 
     def _go_away(self) -> None:
         if self._stage is _Stage.OPEN:
@@ -306,6 +324,21 @@ class Connection(asyncio.Protocol):
         self._arm(self._stand.faults(self._opening.admission))
         self._perform(opening)
         self._stand.opened(self)
+        if self._script.indexing is not None:
+            self._client.may_wait = True
+            self._script.indexing.add_done_callback(self._tell_indexed)
+
+    def _tell_indexed(self, _: object) -> None:
+        """Called in the thread that has made the script's index."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and the connection with it
+            self._loop.call_soon_threadsafe(self._guarded, self._indexed)
+
+    def _indexed(self) -> None:
+        """The script is ready, or never will be."""
+        if self._session is not None and self._stage is _Stage.OPEN:
+            self._perform(self._session.indexed(self._now_us()))
+            self._client.may_wait = self._gate.active
+            self._next_turn()
 
     def _read_messages(self, data: bytes) -> None:
         self._client.feed(data)
@@ -466,15 +499,16 @@ class Connection(asyncio.Protocol):
         self._set_alarm()
 
     def _holds_input(self) -> bool:
-        """Whether nothing may be read of what the client sends."""
-        return self._stage is _Stage.OPEN and self._gate.holds_input
+        """Whether nothing may be read of what the client sends: a fault is under way, or the script not ready."""
+        if self._stage is not _Stage.OPEN or self._session is None:
+            return False
+        return self._session.is_holding or (self._gate.active and self._gate.holds_input)
 
     def _throttle(self) -> None:
         waiting = len(self._outbox) + (self._session.pending if self._session is not None else 0)
-        holds = False
         if self._gate.active:
             waiting += len(self._gate)
-            holds = self._holds_input()
+        holds = self._client.may_wait and self._holds_input()
         if self._live is not None:
             waiting += len(self._live)
             has_room = self._outbox.waiting_bytes < _MOST_WAITING_BYTES and len(self._gate) < _MOST_WAITING

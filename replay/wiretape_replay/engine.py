@@ -8,7 +8,7 @@ once; on it, what it sends and in which order depends on the client's messages a
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from wiretape_protocols import Opcode, Protocol, Request, Role, encode
+from wiretape_protocols import IDENTITY, Opcode, Protocol, Request, Role, encode
 from wiretape_replay.actions import Abort, Action, Close, Forward, Send, SendAnswer, SendRun
 from wiretape_replay.errors import NothingToStepError
 from wiretape_replay.fault_strikes import Strike
@@ -30,6 +30,8 @@ _ORDERS: dict[Order, Callable[[Script], MessageOrder]] = {
     Order.RECORDED: RecordedOrder,
     Order.FREE: FreeOrder,
 }
+_Read = tuple[Request, bytes, bytes | None]
+"""A client message as `ClientReader.read` gives it."""
 _STEPPED = Pace(stepped=True)
 _NOT_FORWARDED = "; not forwarded, since it may change the world (--allow-effects)"
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
@@ -40,8 +42,9 @@ class ReplaySession:
     One connection's replay of one script.
 
     Call `open` once, then `receive` for each client message, `tick` at `next_wake_us`, and `closed`
-    when the connection has ended; in between whatever somebody wants to happen. Times are microseconds
-    on any clock that never goes back. After a `Close` or an `Abort` nothing more is returned.
+    when the connection has ended; in between whatever somebody wants to happen. Where the script is not
+    ready, call `indexed` once it is: what is sent, and in which order, does not depend on when that was.
+    Times are microseconds on any clock that never goes back. After a `Close` or an `Abort` nothing more is returned.
     `connection` counts the connections to the upstream in this run, from 1.
     """
 
@@ -60,6 +63,10 @@ class ReplaySession:
         self._protocol = protocol
         self._settings = settings
         self._notes = Notes(script, journal, connection)
+        self._knows_all = script.ready
+        """What follows was made when the script was ready, or extended since."""
+        self._held: list[tuple[bytes, Opcode, _Read | None]] = []
+        """Client messages that wait for the script to be ready; only the first may be read already."""
         self._reader = ClientReader(script, protocol, redact)
         self._matcher = Matcher(script, settings.repeats)
         self._order = _ORDERS[settings.order](script)
@@ -93,6 +100,11 @@ class ReplaySession:
         return len(self._queue)
 
     @property
+    def is_holding(self) -> bool:
+        """Whether client messages wait for the script to be ready; then no more of them should be read."""
+        return bool(self._held)
+
+    @property
     def next_wake_us(self) -> int | None:
         """When `tick` is due next; None: not before the client does something."""
         if self._over:
@@ -109,6 +121,24 @@ class ReplaySession:
         self._notes.note(EntryKind.OPENED, now_us, detail=f"connection {self._script.session.number + 1}")
         self._free(self._order.opened(self._respelled), now_us)
         return self._due(now_us)
+
+    def indexed(self, now_us: int) -> list[Action]:
+        """
+        Go on, now that the script is ready.
+
+        Raises what reading the recording raised, where the script never will be ready.
+        """
+        if self._over or self._knows_all or not self._script.ready:
+            return []
+        self._knows_all = True
+        self._matcher.extend()
+        self._free(self._order.extended(self._respelled), now_us)
+        actions = self._due(now_us)
+        held, self._held = self._held, []
+        for wire, opcode, read in held:
+            if not self._over:
+                actions += self._taken(wire, opcode, read or self._reader.read(wire, opcode), now_us)
+        return actions
 
     def step(self, step: Step, now_us: int) -> tuple[list[Action], int]:
         """
@@ -194,24 +224,36 @@ class ReplaySession:
         actions = self._due(now_us) if self._queue.timed else []
         if self._over:
             return actions
-        request, payload, id_text = self._reader.read(wire, opcode)
+        if self._knows_all:
+            return actions + self._taken(wire, opcode, self._reader.read(wire, opcode), now_us)
+        read: _Read | None = None
+        if not self._held and self._settings.order is Order.RECORDED and not self._reader.is_beyond:
+            read = self._reader.read(wire, opcode)
+            if read[0].role is not Role.BACKGROUND and self._matcher.has_unused(read[0]):
+                return actions + self._taken(wire, opcode, read, now_us)
+        # What is not known yet may change the answer.
+        self._held.append((wire, opcode, read))
+        return actions
+
+    def _taken(self, wire: bytes, opcode: Opcode, read: _Read, now_us: int) -> list[Action]:
+        request, payload, id_text = read
         if request.role is Role.AUTH and self._settings.on_miss.reaches_upstream:
             self.logins.append((opcode, wire))
         if request.role is Role.BACKGROUND:
-            return actions + self._background(request, id_text)
+            return self._background(request, id_text)
         match = self._matcher.take(request)
         if match.without and match.kind is not MatchKind.MISSED:
             self._notes.relaxed(match, payload, now_us)
         if match.kind is MatchKind.FRESH:
-            return actions + self._matched(request, match, id_text, payload, now_us)
+            return self._matched(request, match, id_text, payload, now_us)
         if match.kind is MatchKind.REPEATED:
-            return actions + self._repeated(request, match, id_text, payload, now_us)
+            return self._repeated(request, match, id_text, payload, now_us)
         request = _with_id(request, id_text)
         may_forward = self._settings.allow_effects or not request.effects
         if self._settings.on_miss.reaches_upstream and may_forward:
             self._notes.note(EntryKind.FORWARDED, now_us, method=request.method, payload=payload)
-            return [*actions, Forward(opcode, wire, request, payload)]
-        return actions + self._missed(request, match, payload, now_us)
+            return [Forward(opcode, wire, request, payload)]
+        return self._missed(request, match, payload, now_us)
 
     def tick(self, now_us: int) -> list[Action]:
         """Let time pass: what has become due, and stalls."""
@@ -223,13 +265,13 @@ class ReplaySession:
 
     def spell(self, number: int, id_text: bytes | None) -> Send:
         """Make the bytes of a `SendAnswer`, at any time; as recorded where the answer holds no id."""
-        opcode, wire = self._script.message(number)
-        answer = self._script.answers[number]
-        recorded = wire if answer.payload is None else answer.payload
+        page = self._script.page(number)
+        opcode, wire = page.message(number)
+        codec, recorded = page.packed(number) or (IDENTITY, wire)
         payload = self._protocol.with_id(recorded, id_text)
         if payload is not recorded and payload != recorded:
-            wire = encode(payload, answer.codec)
-        return Send(opcode, wire, number in self._script.deflated)
+            wire = encode(payload, codec)
+        return Send(opcode, wire, number in page.deflated)
 
     def closed(self, now_us: int, how: str) -> None:
         """The connection has ended; `how` says in words who ended it. Nothing happens after this."""
@@ -246,9 +288,15 @@ class ReplaySession:
         if strike.fault.kind.ending or strike.fault.kind is FaultKind.STOP_READING:
             self._cut_short = True
 
+    def failed(self, now_us: int, why: str) -> None:
+        """What was to be sent cannot be sent; nothing happens after this."""
+        self._over = True
+        self._notes.failed(why, now_us)
+
     def verdict(self) -> Verdict:
         """How the run compares with the recording so far."""
-        return self._notes.verdict(self._order.was_received, cut_short=self._cut_short)
+        was_received = self._order.was_received if self._knows_all else None
+        return self._notes.verdict(was_received, cut_short=self._cut_short)
 
     def _matched(
         self, request: Request, match: Match, id_text: bytes | None, payload: bytes, now_us: int
@@ -302,7 +350,7 @@ class ReplaySession:
 
     def _answer(self, number: int, id_text: bytes | None, again: int = 0) -> Action:
         """A recorded answer for a live call: untouched wherever its id is the recorded one."""
-        call = self._script.requests[self._script.answers[number].request]
+        call = self._script.requests[self._script.answers.request(number)]
         if id_text == call.request.id_text:
             return SendRun(number, number, again)
         return SendAnswer(number, id_text, again)
@@ -329,7 +377,7 @@ class ReplaySession:
         return self._due(now_us)
 
     def _has_push_for(self, step: Step) -> bool:
-        if step.method is None and step.stream is None:
+        if (step.method is None and step.stream is None) or not self._knows_all:
             return True
         script = self._script
         numbers = range(self._queue.sent if self._settings.order is Order.RECORDED else 0, script.count)
@@ -341,7 +389,7 @@ class ReplaySession:
         actions: list[Action] = []
         for run in self._queue.take(now_us):
             if run.respelled:
-                call = self._script.answers[run.first].request
+                call = self._script.answers.request(run.first)
                 actions.append(self._answer(run.first, self._respelled[call]))
             else:
                 actions.append(SendRun(run.first, run.last))
@@ -354,6 +402,8 @@ class ReplaySession:
     def _end_due_us(self) -> int | None:
         """When the upstream's own end is due; None before everything else was sent."""
         if not self._ends_itself or self._queue or self._order.gate is not None or self._paused:
+            return None
+        if not self._knows_all:
             return None
         return self._queue.due_us(self._script.end_us)
 

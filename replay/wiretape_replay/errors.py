@@ -99,3 +99,26 @@ class NothingToStepError(NotPossibleError):
             f"cannot step {self.step}: session {self.session} has no such push left; "
             f"'wiretape show {self.session}' lists what it has"
         )
+
+
+class InconsistentRecordingError(ReplayError):
+    """What is read of a session contradicts what was read of it before."""
+
+    def __init__(self, session_id: str, first_seq: int, last_seq: int) -> None:
+        super().__init__(session_id, first_seq, last_seq)
+        self.session_id = session_id
+        self.first_seq = first_seq
+        self.last_seq = last_seq
+
+    def __str__(self) -> str:
+        return (
+            f"messages {self.first_seq} to {self.last_seq} of session {self.session_id} contradict the rest of the "
+            "recording, so they are not replayed: 'wiretape check' says what is wrong with the store"
+        )
+
+
+class ClosedRecordingError(ReplayError):
+    """A recording was closed before all of it was known."""
+
+    def __str__(self) -> str:
+        return "the recording was closed while it was replayed"

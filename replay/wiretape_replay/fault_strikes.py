@@ -140,7 +140,7 @@ class Strikes:
         if isinstance(sent, SendAnswer):
             return self._spell(sent.number, sent.id_text)
         opcode, wire = self._script.message(sent.first)
-        return Send(opcode, wire, sent.first in self._script.deflated)
+        return Send(opcode, wire, self._script.is_deflated(sent.first))
 
     def begin(self, armed: ArmedFault, message: Message | None) -> None:
         """Something stops, until its fault is cleared."""

@@ -5,6 +5,7 @@ from wiretape_protocols import Opcode
 _FIN = 0x80
 _MASKED = 0x80
 _NO_STATUS = 1005  # RFC 6455 section 7.4.1: stands for a close frame without a code, never sent
+_KEPT_LENGTHS = 8192
 _LONGEST_REASON = 123  # a control frame holds 125 bytes, two of them are the code
 
 
@@ -15,6 +16,21 @@ def header(opcode: int, length: int) -> bytes:
     if length < 65536:
         return bytes((_FIN | opcode, 126)) + length.to_bytes(2)
     return bytes((_FIN | opcode, 127)) + length.to_bytes(8)
+
+
+class Headers(dict[int, bytes]):
+    """Headers of one opcode by length, to be used for many messages of the same lengths."""
+
+    def __init__(self, opcode: int) -> None:
+        super().__init__()
+        self._opcode = opcode
+
+    def __missing__(self, length: int) -> bytes:
+        """Make a header, and keep it unless there are too many to keep."""
+        made = header(self._opcode, length)
+        if length < _KEPT_LENGTHS:
+            self[length] = made
+        return made
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

@@ -27,11 +27,8 @@ class FreeOrder(MessageOrder):
         """By stream: the lanes that its subscription has freed and nothing has closed."""
         self._waiting: list[int] = []
         """Causes of pushes that have not come yet, in recorded order."""
-        owners = Owners(script.requests)
-        for number in _pushes(script):
-            self._sort_in(number, owners)
-        self._skip_gate()
-        self._waiting = sorted(cause for cause in self._by_cause if cause != OPENING)
+        if script.indexing is None:
+            self._sort()
 
     @property
     def gate(self) -> int | None:
@@ -59,6 +56,12 @@ class FreeOrder(MessageOrder):
         freed = sorted([*answers, *self._free(request)], key=lambda run: run.first)
         return Received(freed, closed=closed, moved=self.held_by() != held_by)
 
+    def extended(self, respelled: Container[int]) -> Received:
+        """What no client message has caused: before the script was ready, nothing was free."""
+        self._received = bytearray(len(self._script.requests))
+        self._sort()
+        return self.opened(respelled)
+
     def held_push(self) -> int | None:
         """The first push whose cause has not come; None when none is left."""
         held = self._held()
@@ -79,6 +82,13 @@ class FreeOrder(MessageOrder):
         requests = self._script.requests
         while self._gate < len(requests) and (self._received[self._gate] or requests[self._gate].background):
             self._gate += 1
+
+    def _sort(self) -> None:
+        owners = Owners(self._script.requests)
+        for number in _pushes(self._script):
+            self._sort_in(number, owners)
+        self._skip_gate()
+        self._waiting = sorted(cause for cause in self._by_cause if cause != OPENING)
 
     def _sort_in(self, number: int, owners: Owners) -> None:
         stream = self._script.stream(number)

@@ -1,10 +1,12 @@
 """Finds the recorded client message that a live one repeats, by what the two ask for."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from wiretape_protocols import Relaxed, Request, Role
 from wiretape_replay.script import Script
+from wiretape_replay.script_index import Numbers
 from wiretape_replay.settings import Repeats
 
 _CANDIDATES = 256  # recorded messages compared to name the nearest one of a miss
@@ -64,6 +66,14 @@ class Matcher:
         """By key: every message in `by_key` before this position is used."""
         self._first_unused_relaxed: dict[str, int] = {}
 
+    def extend(self) -> None:
+        """The script has become ready: it has all the messages that it had, and more behind them."""
+        self._used.extend(bytes(len(self._script.requests) - len(self._used)))
+
+    def has_unused(self, request: Request) -> bool:
+        """Whether `take` will find a fresh message with the very same key."""
+        return any(not self._used[number] for number in self._script.by_key.get(request.key, ()))
+
     def take(self, request: Request) -> Match:
         """Find the recorded message for a live one; a fresh one is used up by this."""
         number = self._unused(self._script.by_key, self._first_unused, request.key)
@@ -78,7 +88,7 @@ class Matcher:
                 return Match(MatchKind.FRESH, number, relaxed.without, relaxed.asked)
         return self._repeat(request) or self._miss(request)
 
-    def _unused(self, index: dict[str, list[int]], positions: dict[str, int], key: str) -> int | None:
+    def _unused(self, index: Numbers, positions: dict[str, int], key: str) -> int | None:
         numbers = index.get(key)
         if numbers is None:
             return None
@@ -120,7 +130,7 @@ class Matcher:
                 return Match(MatchKind.REPEATED, self._last_answered(numbers), relaxed.without, relaxed.asked)
         return None
 
-    def _near(self, relaxed: Relaxed) -> list[int]:
+    def _near(self, relaxed: Relaxed) -> Sequence[int]:
         numbers = self._script.by_relaxed_key.get(relaxed.key, [])
         return (
             [number for number in numbers if self._is_near(number, relaxed)]
@@ -128,7 +138,7 @@ class Matcher:
             else numbers
         )
 
-    def _last_answered(self, numbers: list[int]) -> int:
+    def _last_answered(self, numbers: Sequence[int]) -> int:
         requests = self._script.requests
         return next((number for number in reversed(numbers) if requests[number].answers), numbers[-1])
 
@@ -145,7 +155,7 @@ class Matcher:
         recorded = self._script.requests[number].request
         return Match(MatchKind.MISSED, number, differs=difference(recorded, request), why=Why.DIFFERENT)
 
-    def _used_up(self, request: Request) -> list[int] | None:
+    def _used_up(self, request: Request) -> Sequence[int] | None:
         if numbers := self._script.by_key.get(request.key):
             return numbers
         found = (self._near(relaxed) for relaxed in request.relaxed)

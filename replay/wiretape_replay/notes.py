@@ -72,6 +72,11 @@ class Notes:
         self._misses.add(f"{self._session}: {excerpt(payload)} ({why})")
         self.note(EntryKind.MISSED, now_us, method=request.method, detail=why, payload=payload)
 
+    def failed(self, why: str, now_us: int) -> None:
+        """The replay has failed: whatever the client made of it, it says nothing."""
+        self._misses.add(f"{self._session}: {why}")
+        self.note(EntryKind.ENDED, now_us, detail=why)
+
     def relaxed(self, match: Match, payload: bytes, now_us: int) -> None:
         """A match that left something out: a finding, unless somebody asked for it."""
         scripted = self._script.requests[match.number]
@@ -89,13 +94,17 @@ class Notes:
         self.note(EntryKind.HELD, now_us, seq=seq, detail=detail)
         self._stalls.add(f"{self._session} message {seq} {detail}")
 
-    def verdict(self, was_received: Callable[[int], bool], *, cut_short: bool = False) -> Verdict:
+    def verdict(self, was_received: Callable[[int], bool] | None, *, cut_short: bool = False) -> Verdict:
         """
         How the session compares with its recording so far; `was_received` tells by client message.
 
-        `cut_short`: a fault kept the client from sending the rest, so nothing of it counts as unused.
+        It is None as long as the recording is not read to its end: then nobody can tell. `cut_short`: a
+        fault kept the client from sending the rest, so nothing of it counts as unused.
         """
         unused = Findings()
+        if was_received is None:
+            unused.add(f"{self._session}: the connection ended before its recording was read to the end")
+            return Verdict(misses=self._misses, unused=unused, stalls=self._stalls, relaxed=self._relaxed)
         for number, scripted in enumerate(() if cut_short else self._script.requests):
             if not scripted.background and not was_received(number):
                 unused.add(f"{self._session} message {scripted.seq}: {scripted.excerpt}")

@@ -77,6 +77,10 @@ class MessageOrder(ABC):
         """
 
     @abstractmethod
+    def extended(self, respelled: Container[int]) -> Received:
+        """What is free as well once the script is ready: it has what it had, and more behind it."""
+
+    @abstractmethod
     def held_push(self) -> int | None:
         """The first push that waits for a client message; None when none does."""
 
@@ -111,6 +115,8 @@ class RecordedOrder(MessageOrder):
         """Those that the client has open."""
         self._recorded_streams: set[str] = set()
         """Those that were open in the recording when the gate was sent."""
+        self._streams_so_far: set[str] = set()
+        """Those that were ever open before the gate."""
         self._early_changes: set[int] = set()
         """Client messages after the gate that came early and open or close streams."""
         self._owners: Owners | None = None
@@ -152,6 +158,13 @@ class RecordedOrder(MessageOrder):
                 freed.append(Freed(answer, answer, request in respelled))
         return Received(freed, dropped, moved=moved)
 
+    def extended(self, respelled: Container[int]) -> Received:
+        """What comes before the gate, wherever that is now."""
+        self._received.extend(bytes(len(self._script.requests) - len(self._received)))
+        self._held_push, self._owners = -1, None
+        self._skip_gate()
+        return Received(*self._advance(respelled))
+
     def held_push(self) -> int | None:
         """The first push that waits for a client message; None when none does."""
         if self._held_push < self._cursor:
@@ -173,18 +186,19 @@ class RecordedOrder(MessageOrder):
             if passed.closes or passed.opens:
                 self._recorded_streams.difference_update(passed.closes)
                 self._recorded_streams.update(passed.opens)
+                self._streams_so_far.update(passed.opens)
             self._gate += 1
 
     def _advance(self, respelled: Container[int]) -> tuple[list[Freed], list[Freed]]:
         """Free everything before the gate; runs are split only where a message is left out or respelled."""
         script = self._script
-        requests, answers, numbers = script.requests, script.answers, script.answer_numbers
+        requests, calls, numbers = script.requests, script.answers.requests, script.answer_numbers
         limit = script.count if self._gate >= len(requests) else requests[self._gate].upstream_before
         freed: list[Freed] = []
         start, index = self._cursor, self._next_answer
         while index < len(numbers) and (number := numbers[index]) < limit:
+            call = calls[index]
             index += 1
-            call = answers[number].request
             left_out = number in self._early or requests[call].background
             if not left_out and call not in respelled:
                 continue
@@ -201,6 +215,9 @@ class RecordedOrder(MessageOrder):
         if not self._early_changes and self._recorded_streams <= self._open_streams:
             return freed, []
         self._early_changes = {request for request in self._early_changes if request > self._gate}
+        if self._streams_so_far <= self._open_streams:
+            # No push can be of a stream that is closed; there may be millions to look through.
+            return freed, []
         return self._without_closed_streams(freed)
 
     def _without_closed_streams(self, freed: Sequence[Freed]) -> tuple[list[Freed], list[Freed]]:

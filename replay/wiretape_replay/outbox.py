@@ -8,25 +8,21 @@ from functools import cache
 from wiretape_protocols import Opcode
 from wiretape_replay.actions import Send, SendAnswer
 from wiretape_replay.fault_actions import SendFilled, SendHalf
+from wiretape_replay.pages import Page
 from wiretape_replay.script import Script
 
 SLICE_BYTES = 256 * 1024
+_COPIED_BYTES = 4096  # below this a copy takes less time than a view
 
 
 @dataclass(slots=True)
 class _Run:
-    """Recorded frames on their way out: the bytes from `position` to `end` of the script's frames."""
-
-    position: int
-    end: int
-
-
-@dataclass(slots=True)
-class _PackedRun:
-    """Recorded messages that must be framed one by one, because some go out compressed."""
+    """Recorded messages on their way out."""
 
     number: int
     last: int
+    sent: int = 0
+    """How many bytes of the frame of message `number` are out already; only one that is larger than a piece is cut."""
 
 
 @dataclass(slots=True)
@@ -43,8 +39,8 @@ class Outbox:
     """
     A queue of frames and of runs of recorded frames.
 
-    A run takes the same memory however long it is. Pieces end where a frame ends, except within a
-    frame that is larger than a piece. Messages are framed when their turn comes, never before: the
+    A run takes the same memory however long it is: its frames are asked for page by page, when their
+    turn comes. Pieces end where a frame ends, except within a frame that is larger than a piece. Messages are framed when their turn comes, never before: the
     compressor remembers what went through it, so it must see them in the order of the wire.
     """
 
@@ -54,9 +50,8 @@ class Outbox:
         self._script: Script | None = None
         self._spell: Callable[[int, bytes | None], Send]
         """Both are unset before `play`: until then there are only frames."""
-        self._frames = memoryview(b"")
         self._deflated = False
-        self._waiting: deque[bytes | Send | SendAnswer | SendHalf | _Run | _PackedRun | _Filling] = deque()
+        self._waiting: deque[bytes | Send | SendAnswer | SendHalf | _Run | _Filling] = deque()
         self._waiting_bytes = 0
 
     def __len__(self) -> int:
@@ -75,8 +70,7 @@ class Outbox:
         """
         self._script = script
         self._spell = spell
-        self._frames = script.frames()
-        self._deflated = deflated and bool(script.deflated)
+        self._deflated = deflated
 
     def add(self, item: bytes | Send | SendAnswer) -> None:
         """Append a frame, or a message to be framed."""
@@ -91,21 +85,25 @@ class Outbox:
 
     def add_run(self, first: int, last: int) -> None:
         """Append the recorded upstream messages `first` to `last`."""
-        assert self._script is not None
-        if self._deflated:
-            self._waiting.append(_PackedRun(first, last))
-            return
-        self._waiting.append(_Run(self._script.frame_start(first), self._script.frame_end(last)))
+        self._waiting.append(_Run(first, last))
+
+    @property
+    def within_frame(self) -> bool:
+        """Whether the latest piece ended within a frame, so that nothing but its rest may follow."""
+        head = self._waiting[0] if self._waiting else None
+        return (isinstance(head, _Run) and head.sent > 0) or (isinstance(head, _Filling) and head.begun)
 
     def take(self) -> bytes | memoryview:
-        """Remove and return the next piece; empty when nothing waits."""
+        """
+        Remove and return the next piece; empty when nothing waits.
+
+        Raises what reading the recording raises; then nothing was removed.
+        """
         if not self._waiting:
             return b""
         head = self._waiting[0]
         if isinstance(head, _Run):
-            return self._take_slice(head)
-        if isinstance(head, _PackedRun):
-            return self._take_packed(head)
+            return self._take_of_run(head)
         if isinstance(head, _Filling):
             return self._take_filling(head)
         self._waiting.popleft()
@@ -123,21 +121,26 @@ class Outbox:
         self._waiting_bytes = 0
         if isinstance(head, _Filling) and head.begun:
             self._waiting.append(head)
-        if not isinstance(head, _Run) or self._script is None:
-            return
-        frame_end = self._script.last_frame_end(head.position - 1, head.position)
-        if head.position and not frame_end:
-            head.end = self._script.frame_end_after(head.position)
-            self._waiting.append(head)
+        if isinstance(head, _Run) and head.sent:
+            self._waiting.append(_Run(head.number, head.number, head.sent))
 
-    def _take_slice(self, run: _Run) -> memoryview:
+    def _take_of_run(self, run: _Run) -> bytes | memoryview:
         assert self._script is not None
-        start, limit = run.position, run.position + SLICE_BYTES
-        if run.end <= limit:
-            self._waiting.popleft()
-            return self._frames[start : run.end]
-        run.position = self._script.last_frame_end(start, limit) or limit
-        return self._frames[start : run.position]
+        page = self._script.page(run.number)
+        if self._deflated and page.deflated:
+            return self._take_packed(run, page)
+        ends, first = page.ends, page.first
+        last = run.last if run.last < page.stop else page.stop - 1
+        start = (ends[run.number - first - 1] if run.number > first else 0) + run.sent
+        end = ends[last - first]
+        if end - start > SLICE_BYTES:
+            last = page.last_within(start, start + SLICE_BYTES)
+            if last < 0:
+                run.sent += SLICE_BYTES
+                return memoryview(page.frames)[start : start + SLICE_BYTES]
+            end = ends[last - first]
+        self._advance(run, last)
+        return page.frames[start:end] if end - start < _COPIED_BYTES else memoryview(page.frames)[start:end]
 
     def _half(self, half: SendHalf) -> bytes:
         assert isinstance(half.send, Send)
@@ -158,17 +161,24 @@ class Outbox:
             self._waiting.popleft()
         return piece
 
-    def _take_packed(self, run: _PackedRun) -> bytes:
-        assert self._script is not None
-        script, pieces, size = self._script, [], 0
-        while run.number <= run.last and size < SLICE_BYTES:
-            opcode, wire = script.message(run.number)
-            pieces.append(self._pack(opcode, wire, run.number in script.deflated))
+    def _take_packed(self, run: _Run, page: Page) -> bytes:
+        """Frame messages one by one, because some go out compressed."""
+        pieces: list[bytes] = []
+        size, number, stop = 0, run.number, min(run.last + 1, page.stop)
+        while number < stop and size < SLICE_BYTES:
+            opcode, wire = page.message(number)
+            pieces.append(self._pack(opcode, wire, number in page.deflated))
             size += len(pieces[-1])
-            run.number += 1
-        if run.number > run.last:
-            self._waiting.popleft()
+            number += 1
+        self._advance(run, number - 1)
         return b"".join(pieces)
+
+    def _advance(self, run: _Run, last: int) -> None:
+        """All of a run up to message `last` is out."""
+        if last == run.last:
+            self._waiting.popleft()
+        else:
+            run.number, run.sent = last + 1, 0
 
 
 def _filling(item: SendFilled | SendHalf) -> _Filling | SendHalf:

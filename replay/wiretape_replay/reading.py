@@ -18,12 +18,17 @@ class ClientReader:
     """
 
     def __init__(self, script: Script, protocol: Protocol, redact: Callable[[bytes, Opcode], bytes]) -> None:
-        self._requests = script.requests
+        self._script = script
         self._protocol = protocol
         self._redact = redact
         self._heard = 0
         self._conversation: Conversation | None = None
         """Unset as long as the client has kept to the recording."""
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether the recording has no message at the next one's place."""
+        return self._heard >= len(self._script.requests)
 
     def read(self, wire: bytes, opcode: Opcode) -> tuple[Request, bytes, bytes | None]:
         """
@@ -45,9 +50,10 @@ class ClientReader:
         return found[0], payload, found[1]
 
     def _as_recorded(self, payload: bytes, opcode: Opcode) -> tuple[Request, bytes | None] | None:
-        if self._conversation is not None or self._heard >= len(self._requests):
+        requests = self._script.requests
+        if self._conversation is not None or self._heard >= len(requests):
             return None
-        scripted = self._requests[self._heard]
+        scripted = requests[self._heard]
         if opcode is not scripted.opcode:
             return None
         if payload == scripted.payload:
@@ -59,7 +65,7 @@ class ClientReader:
         """The live conversation, told what it has missed: messages that the client sent as recorded."""
         if self._conversation is None:
             self._conversation = self._protocol.conversation(correlate=False)
-            for number, scripted in enumerate(self._requests[: self._heard]):
+            for number, scripted in enumerate(self._script.requests[: self._heard]):
                 self._conversation.client(scripted.payload, scripted.opcode, number)
         return self._conversation
 

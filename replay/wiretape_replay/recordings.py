@@ -6,7 +6,6 @@ from functools import partial
 from typing import Protocol as Interface
 
 from wiretape_protocols import (
-    Opcode,
     Protocol,
     Redactor,
     SessionRedaction,
@@ -15,11 +14,10 @@ from wiretape_protocols import (
     protocol_named,
 )
 from wiretape_replay.errors import NothingToReplayError
+from wiretape_replay.pages import PageCache
+from wiretape_replay.paging import WINDOW_SEQS, PagedReader, Paging, Redact, compared
 from wiretape_replay.script import Script, compile_script
 from wiretape_store.records import Headers, Message, Redaction, Session, Upstream
-
-Redact = Callable[[bytes, Opcode], bytes]
-"""Makes a client's payload comparable: tokens in place of what is secret."""
 
 
 class Reader(Interface):
@@ -47,17 +45,36 @@ class ReplayedUpstream:
     messages: Callable[[str], Iterable[Message]]
     redact_target: Callable[[str], str] = str
     """Makes a path and query comparable, live or recorded."""
+    paging: Paging | None = None
+    """Reads the sessions bit by bit; without it a session is read as a whole, and kept."""
     _scripts: dict[int, Script] = field(default_factory=dict)
 
     def with_protocol(self, protocol: Protocol) -> "ReplayedUpstream":
         """The same sessions, read in another way: nothing that is compiled is shared."""
         return replace(self, protocol=protocol, _scripts={})
 
+    def prepare(self) -> None:
+        """Begin with what takes long: the index of the first session, where that is long."""
+        first = self.sessions[0]
+        if first.messages_from_client + first.messages_from_upstream > WINDOW_SEQS:
+            self.script(0)
+
     def script(self, index: int) -> Script:
-        """The nth session's script: compiled at the first call, which reads all of its messages."""
+        """
+        The nth session's script, always the same one.
+
+        Of a long session in a store it is not `ready` for a while; of one that is in no store all
+        messages are read here.
+        """
         if index not in self._scripts:
             session = self.sessions[index]
-            self._scripts[index] = compile_script(session, self.messages(session.id), self.protocol)
+            if self.paging is None:
+                script = compile_script(session, self.messages(session.id), self.protocol)
+            else:
+                handshake = session.handshake
+                begin = partial(self.redaction, handshake.target, handshake.request_headers)
+                script = self.paging.script(session, self.protocol, begin)
+            self._scripts[index] = script
         return self._scripts[index]
 
 
@@ -72,17 +89,26 @@ class ReplayedRecording:
     redaction: Redaction = field(default_factory=lambda: Redaction(b"", ()))
     """How its secrets became tokens."""
 
+    def close(self) -> None:
+        """End what still goes on for it; nobody may replay it any more. To be called before its reader is closed."""
+        for upstream in self.upstreams:
+            if upstream.paging is not None:
+                upstream.paging.close()
+
 
 def load_recording(
-    reader: Reader, what: str, environment: Mapping[str, str] | None = None
+    reader: Reader,
+    what: str,
+    environment: Mapping[str, str] | None = None,
+    cache: PageCache | None = None,
 ) -> ReplayedRecording:
     """
     Prepare a recording, or one session, for replay.
 
     Reads the sessions' headers only; the reader must stay open as long as the replay goes on. The
-    values of the recording's variables are those in `environment`. Raises NothingToReplayError for a
-    recording without sessions, RuleError for rules that this version does not know, and what the
-    reader raises.
+    values of the recording's variables are those in `environment`. `cache` bounds the memory that
+    recordings of stores take, one or several. Raises NothingToReplayError for a recording without
+    sessions, RuleError for rules that this version does not know, and what the reader raises.
     """
     by_upstream: dict[int, list[Session]] = {}
     for session in sorted(reader.sessions(what), key=lambda session: (session.upstream.id, session.number)):
@@ -91,11 +117,14 @@ def load_recording(
         raise NothingToReplayError(what)
     redaction = reader.redaction(what)
     redactor = Redactor(redaction.key, parse_rules(redaction.rules), environment)
-    upstreams = [_upstream(sessions, redactor, reader) for sessions in by_upstream.values()]
+    paging = Paging(reader, cache) if isinstance(reader, PagedReader) else None
+    upstreams = [_upstream(sessions, redactor, reader, paging) for sessions in by_upstream.values()]
     return ReplayedRecording(what, tuple(upstreams), tuple(map(_doubt, redactor.unset)), redaction)
 
 
-def _upstream(sessions: list[Session], redactor: Redactor, reader: Reader) -> ReplayedUpstream:
+def _upstream(
+    sessions: list[Session], redactor: Redactor, reader: Reader, paging: Paging | None
+) -> ReplayedUpstream:
     upstream = sessions[0].upstream
     protocol = protocol_named(upstream.protocol)
     handshakes = {session.id: session.handshake for session in sessions}
@@ -108,22 +137,13 @@ def _upstream(sessions: list[Session], redactor: Redactor, reader: Reader) -> Re
     def messages(session_id: str) -> Iterator[Message]:
         handshake = handshakes[session_id]
         redact = begin(handshake.target, handshake.request_headers)
-        return (_compared(message, redact) for message in reader.messages(session_id))
+        return (
+            compared(message, redact) if message.from_client else message
+            for message in reader.messages(session_id)
+        )
 
     redact_target = partial(comparable_target, redactor)
-    return ReplayedUpstream(upstream, protocol, tuple(sessions), begin, messages, redact_target)
-
-
-def _compared(message: Message, redact: Redact) -> Message:
-    """
-    A client's message as live ones are compared with it, any other as it is.
-
-    Hardly any differs: those of a recording without a known key, or from a wiretape that knew fewer secrets.
-    """
-    if not message.from_client:
-        return message
-    payload = redact(message.payload, message.opcode)
-    return message if payload == message.payload else replace(message, payload=payload, kept_wire=None)
+    return ReplayedUpstream(upstream, protocol, tuple(sessions), begin, messages, redact_target, paging)
 
 
 def _doubt(variable: str) -> str:

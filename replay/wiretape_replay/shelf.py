@@ -69,6 +69,8 @@ class Shelf:
     def give_back(self, loan: Loan) -> None:
         """The borrower does not use the recording any more."""
         loan.users -= 1
+        if not loan.users and self._shelved.get(loan.key) is not loan:
+            loan.recording.close()  # another has taken its place
         self._tidy()
 
     def _lend(self, loan: Loan) -> Loan:
@@ -87,6 +89,7 @@ class Shelf:
             size += _size_of(loan)
             if count > self._kept or size > self._kept_bytes:
                 del self._shelved[loan.key]
+                loan.recording.close()
                 count -= 1
                 size -= _size_of(loan)
 

@@ -67,6 +67,7 @@ class Stand:
     ) -> None:
         if settings.relax:
             replayed = replayed.with_protocol(RelaxingProtocol(replayed.protocol, settings.relax))
+        replayed.prepare()
         self.replayed = replayed
         self.settings = settings
         self.pace = settings.pace

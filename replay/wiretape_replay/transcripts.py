@@ -87,7 +87,9 @@ class Transcript:
                 continue
             for number in range(first, last + 1):
                 opcode, recorded = self.script.message(number)
-                yield IncomingMessage(False, opcode, at_us, recorded, deflated=number in self.script.deflated)
+                yield IncomingMessage(
+                    False, opcode, at_us, recorded, deflated=self.script.is_deflated(number)
+                )
 
 
 def _without_upgrade(handshake: Handshake) -> Handshake:

@@ -10,6 +10,7 @@ import hashlib
 import http
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from wiretape_protocols import Opcode, Role
@@ -72,12 +73,12 @@ async def verify(
     for run in range(runs):
         manner = replace(_MANNERS[run % len(_MANNERS)], seed=run)
         digest = hashlib.sha256()
-        recording = load_recording(reader, what, environment)
-        async with ReplayServer(recording, ReplaySettings(), listen="127.0.0.1:0") as server:
-            for listener, upstream in zip(server.listeners, recording.upstreams, strict=True):
-                await _play_upstream(
-                    listener.url, upstream, recorded, manner, digest, result, run, deadline_s
-                )
+        with closing(load_recording(reader, what, environment)) as recording:
+            async with ReplayServer(recording, ReplaySettings(), listen="127.0.0.1:0") as server:
+                for listener, upstream in zip(server.listeners, recording.upstreams, strict=True):
+                    await _play_upstream(
+                        listener.url, upstream, recorded, manner, digest, result, run, deadline_s
+                    )
         result.digests.append(digest.hexdigest())
     if not result.differences and len(set(result.digests)) > 1:
         result.differences.append("the runs differ from each other, though each gave what was recorded")

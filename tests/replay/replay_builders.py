@@ -271,7 +271,7 @@ class Stage:
 def on_the_wire(script: Script, action: SendRun | Send | Forward | Close | Abort) -> bytes:
     match action:
         case SendRun(first, last):
-            return bytes(script.frames()[script.frame_start(first) : script.frame_end(last)])
+            return b"".join(frame(*script.message(number)) for number in range(first, last + 1))
         case Send(opcode, wire, _):
             return frame(opcode, wire)
         case Close(code, reason):

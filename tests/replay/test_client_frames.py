@@ -1,7 +1,9 @@
 """Cutting a client's stream into frames: what it costs, not only what comes out."""
 
 import pytest
-from replay_clients import masked
+from hypothesis import given
+from hypothesis import strategies as st
+from replay_clients import cut, masked
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -45,3 +47,26 @@ def test_a_header_may_arrive_byte_by_byte() -> None:
             client.feed(stream[index : index + 1])
         client.feed(stream[20:])
     assert [len(wire) for wire in received] == [0, 1, 125, 126, 70_000]
+
+
+@given(st.lists(st.integers(0, 60), max_size=4))
+def test_what_comes_while_nothing_is_read_is_read_later_and_once(places: list[int]) -> None:
+    stream = masked(1, b"one") + masked(9, b"ping") + masked(1, b"two") + masked(1, b"three")
+    received: list[bytes] = []
+
+    def receive(wire: bytes, _: Opcode) -> None:
+        received.append(wire)
+        waits.append(wire == b"one")
+
+    websocket = ServerProtocol()
+    websocket.state = State.OPEN
+    waits = [False]
+    frames = ClientFrames(websocket, receive, lambda: None, lambda: waits[-1])
+    frames.may_wait = True
+    for piece in cut(stream, places):
+        frames.feed(piece)
+    assert received == [b"one"]
+    assert frames.waiting
+    waits.append(False)
+    frames.feed(b"")
+    assert received == [b"one", b"two", b"three"]

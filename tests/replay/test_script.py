@@ -1,54 +1,119 @@
 """Compiling a session: frames, places, and what answers what."""
 
+from dataclasses import replace
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paged_builders import PieceReader, a_paged_script, told
 from replay_builders import TINY, a_script, a_session, messages
 
-from wiretape_protocols import IDENTITY, Codec, CodecKind, Opcode, Protocol, Request, Role
+from wiretape_protocols import Opcode, Protocol, Request, Role
 from wiretape_replay import Script, compile_script
-from wiretape_replay.frames import close_frame, frame, frame_size
+from wiretape_replay.frames import close_frame
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
-def test_a_frame_of_any_size_holds_its_message(size: int) -> None:
-    script = a_script("< push a", "< " + "x" * size, "< push b")
-    assert script.message(1) == (Opcode.TEXT, b"x" * size)
-    start, end = script.frame_start(1), script.frame_end(1)
-    assert bytes(script.frames()[start:end]) == frame(Opcode.TEXT, b"x" * size)
-    assert frame_size(bytes(script.frames()), start) == end - start
+def test_an_upstream_message_is_told_by_its_number() -> None:
+    made = messages(("< push a", "> call 1 x", "< push deals:1", "< push c"))
+    made[2] = replace(made[2], deflated=True)
+    script = compile_script(a_session(), made, TINY)
+    assert script.ready
+    assert script.count == 3
+    assert [script.seq(number) for number in range(3)] == [0, 2, 3]
+    assert [script.time_us(number) for number in range(3)] == [1000, 3000, 4000]
+    assert [script.method(number) for number in range(3)] == ["", "push", ""]
+    assert [script.stream(number) for number in range(3)] == ["", "deals", ""]
+    assert [script.is_deflated(number) for number in range(3)] == [False, True, False]
+    assert [script.message(number)[1] for number in range(3)] == [b"push a", b"push deals:1", b"push c"]
 
 
-@given(st.lists(st.integers(0, 300), min_size=1, max_size=20), st.integers(0, 3_000), st.integers(1, 3_000))
-def test_pieces_end_where_frames_end(sizes: list[int], start: int, width: int) -> None:
-    script = a_script(*(f"< {'x' * size}" for size in sizes))
-    ends = [script.frame_end(number) for number in range(len(sizes))]
-    expected = max((end for end in ends if start < end <= start + width), default=0)
-    assert script.last_frame_end(start, start + width) == expected
-    if start < ends[-1]:
-        assert script.frame_end_after(start) == min(end for end in ends if end > start)
+def test_the_method_of_an_answer_is_that_of_its_call() -> None:
+    script = a_script("> call 1 price", "< push deals:1", "< answer 1 10")
+    assert [script.method(number) for number in range(2)] == ["push", "call price"]
+
+
+def test_a_script_of_many_messages_has_many_pages() -> None:
+    script = a_script(*(f"< push {number}" for number in range(3000)))
+    assert [script.page(number).first for number in (0, 1023, 1024, 2999)] == [0, 0, 1024, 2048]
+    assert [script.message(number)[1] for number in range(3000)] == [b"push %d" % n for n in range(3000)]
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    st.integers(1, 5),
+    st.data(),
+)
+def test_what_is_due_is_found_from_a_message_on(waits: list[int], size: int, data: st.DataObject) -> None:
+    times_us = list(accumulate(waits))
+    made = [
+        replace(message, at_us=at_us)
+        for message, at_us in zip(told(*["< push a"] * len(waits)), times_us, strict=True)
+    ]
+    script = a_paged_script(PieceReader(made, size))
+    first = data.draw(st.integers(0, len(waits) - 1))
+    until_us = data.draw(st.integers(-1, times_us[-1] + 1))
+    due = [number for number in range(first, len(waits)) if times_us[number] <= until_us]
+    assert script.last_until(until_us, first) == (due[-1] if due else first - 1)
+
+
+def test_what_is_far_away_is_found_by_looking_at_few_pages() -> None:
+    made = told(*["< push a"] * 3000)
+    reader = PieceReader(made, 10)
+    script = a_paged_script(reader)
+    reader.stretches.clear()
+    assert script.last_until(made[2000].at_us, 0) == 2000
+    assert len(reader.stretches) < 40
 
 
 def test_pushes_are_what_answers_nothing() -> None:
     script = a_script("> call 1 x", "< push a", "< answer 1 y", "< push b", "< push c")
-    assert script.answer_numbers == [1]
+    assert list(script.answer_numbers) == [1]
     assert [script.pushes(first, 3) for first in range(4)] == [3, 2, 2, 1]
 
 
 def test_an_answer_to_a_message_that_is_not_there_is_a_push() -> None:
     made = messages(("> call 1 x", "< answer 1 y"))[1:]
     script = compile_script(a_session(), made, TINY)
-    assert (script.answers, script.pushes(0, 0)) == ({}, 1)
+    assert (dict(script.answers), script.pushes(0, 0)) == ({}, 1)
 
 
-@pytest.mark.parametrize(
-    ("codec", "kept"),
-    [(IDENTITY, None), (Codec(CodecKind.GZIP), b"answer 1 y")],
-    ids=["plain", "compressed"],
-)
-def test_an_answer_is_kept_twice_only_where_its_two_forms_differ(codec: Codec, kept: bytes | None) -> None:
-    made = messages(("> call 1 x", "< answer 1 y"), codec=codec)
-    assert compile_script(a_session(), made, TINY).answers[0].payload == kept
+def test_a_message_that_somebody_has_called_a_push_answers_nothing() -> None:
+    made = messages(("> call 1 x", "< answer 1 y"))
+    made[1] = replace(made[1], role=Role.PUSH)
+    assert len(compile_script(a_session(), made, TINY).answers) == 0
+
+
+def test_answers_are_found_by_their_numbers() -> None:
+    answers = a_script("> call 1 x", "< push a", "< answer 1 y", "> call 2 x", "< answer 2 y").answers
+    assert {number: answer.request for number, answer in answers.items()} == {1: 0, 2: 1}
+    assert [number in answers for number in range(4)] == [False, True, True, False]
+    assert [list(answers.between(first, 3)) for first in range(4)] == [[1, 2], [1, 2], [2], []]
+    with pytest.raises(KeyError):
+        answers[0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_a_call_has_all_its_answers(count: int) -> None:
+    made = messages(("> call 1 x", "< answer 1 y", *["< push a"] * 3))
+    made = [
+        replace(message, answers=0 if 0 < message.seq <= count else None)
+        if not message.from_client
+        else message
+        for message in made
+    ]
+    assert list(compile_script(a_session(), made, TINY).requests[0].answers) == list(range(count))
+
+
+def test_weaker_keys_that_are_the_same_are_kept_once() -> None:
+    script = a_script("> range 1 10 20", "> range 2 30 40", "> range 3 1 2", "> call 4 x")
+    relaxed = [scripted.request.relaxed for scripted in script.requests]
+    assert relaxed[0] is relaxed[1]
+    assert [each[0].key for each in relaxed[:3]] == ["range of 10", "range of 10", "range of 1"]
+    assert {key: list(numbers) for key, numbers in script.by_relaxed_key.items()} == {
+        "range of 10": [0, 1],
+        "range of 1": [2],
+    }
 
 
 @pytest.mark.parametrize(

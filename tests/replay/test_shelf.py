@@ -118,3 +118,22 @@ def test_what_was_given_up_takes_no_memory() -> None:
     shelf.give_back(second)
     del second
     assert scripts() == before
+
+
+def test_what_is_given_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[ReplayedRecording] = []
+
+    def close(recording: ReplayedRecording) -> None:
+        closed.append(recording)
+
+    monkeypatch.setattr(ReplayedRecording, "close", close)
+    library = Library()
+    shelf = library.shelf(kept=0)
+    first = shelf.borrow("one")
+    library.session = replace(library.session, messages_from_client=7)
+    second = shelf.borrow("one")
+    assert closed == []
+    shelf.give_back(first)
+    assert closed == [first.recording]
+    shelf.give_back(second)
+    assert closed == [first.recording, second.recording]

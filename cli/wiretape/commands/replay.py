@@ -108,7 +108,7 @@ def _replay(
     with contextlib.ExitStack() as stack:
         entries = stack.enter_context(_journal_in(journal)) if journal else Journal()
         reader, what = stack.enter_context(opened(store, what))
-        recording = load_recording(reader, what, os.environ)
+        recording = stack.enter_context(contextlib.closing(load_recording(reader, what, os.environ)))
         for doubt in recording.doubts:
             click.echo(f"wiretape: {doubt}", err=True)
         run = Run(recording, settings, entries, live_urls=live_urls(live))
