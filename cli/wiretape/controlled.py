@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from wiretape import __version__
 from wiretape.control_options import ControlOptions
 from wiretape.sources import opened
-from wiretape.uploads import tape_in_memory
 from wiretape_replay import ReplayedRecording, load_recording
 from wiretape_replay.control import ControlServer
 from wiretape_replay.pages import PageCache
@@ -16,6 +15,7 @@ from wiretape_replay.runs import Runs
 from wiretape_replay.server import split_address
 from wiretape_replay.shared_port import SharedPort
 from wiretape_replay.shelf import Shelf
+from wiretape_store.tapes import tape_reader
 
 
 @contextlib.asynccontextmanager
@@ -51,5 +51,5 @@ class _Source:
         return load_recording(self._reader, what, os.environ, self._cache)
 
     def load_tape(self, text: str) -> ReplayedRecording:
-        reader, name = tape_in_memory(text)
-        return load_recording(reader, name, os.environ)
+        reader = tape_reader(text, os.environ)
+        return load_recording(reader, reader.recordings()[0].name, os.environ)

@@ -6,13 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from wiretape_protocols import WiretapeError
 from wiretape_store import MissingStoreError, StoreReader, StoreWriter, Synchronous, import_recording
 
+if TYPE_CHECKING:
+    # Not every command replays, and importing what does takes a while.
+    from wiretape_replay.recordings import Reader
+
 SUFFIX = ".tape"
+IN_MEMORY_BYTES = 32 * 1024 * 1024
+"""A larger tape is read from a store: in memory its messages take several times as much."""
 
 
 class MissingTapeError(WiretapeError):
@@ -46,9 +53,9 @@ def is_tape(what: str) -> bool:
 
 
 @contextmanager
-def opened_by[What: (str, str | None), Reader: StoreReader](
-    open_store: Callable[[str], Reader], store: str, what: What
-) -> Iterator[tuple[Reader, What]]:
+def opened_by[What: (str, str | None), Opened: StoreReader](
+    open_store: Callable[[str], Opened], store: str, what: What
+) -> Iterator[tuple[Opened, What]]:
     """
     Open what holds WHAT: the store; or the tape that WHAT or `store` is, as a store of its own.
 
@@ -74,6 +81,24 @@ def opened[What: (str, str | None)](
     return opened_by(StoreReader, store, what)
 
 
+@contextmanager
+def opened_to_replay(store: str, what: str) -> "Iterator[tuple[Reader, str]]":
+    """
+    Open what holds WHAT, as `opened` does, for those who read a recording and nothing else.
+
+    A tape is read into memory, which takes a hundredth of the time of a store, unless it is large.
+    """
+    path = _tape_in(what) or (Path(store) if store.endswith(SUFFIX) and is_tape(store) else None)
+    if path is None or path.stat().st_size > IN_MEMORY_BYTES:
+        with opened(store, what) as (reader, name):
+            yield reader, name
+        return
+    from wiretape_store.tapes import tape_reader
+
+    with tape_reader(path, os.environ) as tape:
+        yield tape, what if _tape_in(what) is None else tape.recordings()[0].name
+
+
 def no_tape(
     _context: click.Context, _argument: click.Parameter, what: str | tuple[str, ...] | None
 ) -> str | tuple[str, ...] | None:
@@ -84,9 +109,9 @@ def no_tape(
     return what
 
 
-def _store_opened[Reader: StoreReader](
-    open_store: Callable[[str], Reader], store: str, what: str | None
-) -> Reader:
+def _store_opened[Opened: StoreReader](
+    open_store: Callable[[str], Opened], store: str, what: str | None
+) -> Opened:
     try:
         return open_store(store)
     except MissingStoreError:

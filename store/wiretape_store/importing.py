@@ -6,13 +6,14 @@ redacting as what the recorder sees.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol as Interface
 
 from wiretape_protocols import Decoded, Opcode, Redactor, parse_rules, protocol_named
 from wiretape_store.classifying import Classifier
+from wiretape_store.pending import NewMessage
 from wiretape_store.records import End, Event, EventKind, Handshake, Recording, UpstreamSpec
-from wiretape_store.writer import StoreWriter
 
 _SWITCHING = 101
 _HIGHEST_PORT = 65535
@@ -71,6 +72,47 @@ class IncomingRecording:
     """What whoever imports it should be told, each a sentence."""
 
 
+class Destination(Interface):
+    """Where a recording is brought to: a store's writer, or what does as it does."""
+
+    @property
+    def redaction_key(self) -> bytes:
+        """What tokens are made with that the recording has none for."""
+
+    def begin_recording(
+        self,
+        name: str,
+        upstreams: Sequence[UpstreamSpec],
+        *,
+        started_at_us: int,
+        redaction_rules: Sequence[str],
+        redaction_key: bytes | None,
+        hidden: bool,
+    ) -> Recording:
+        """Begin a recording."""
+
+    def end_recording(self, recording_id: str, ended_at_us: int) -> None:
+        """End it: it is whole."""
+
+    def drop_recording(self, recording_id: str) -> None:
+        """Take it back."""
+
+    def begin_session(self, upstream_id: int, started_at_us: int, handshake: Handshake) -> int:
+        """Begin a session, and return the number that the other methods take."""
+
+    def add(self, session_id: int, new: NewMessage) -> None:
+        """Add the session's next message."""
+
+    def add_event(self, session_id: int, new: Event) -> None:
+        """Add what happened after the messages so far."""
+
+    def commit_if_due(self) -> None:
+        """Called after each message."""
+
+    def end_session(self, session_id: int, ended_at_us: int, end: End) -> None:
+        """End a session."""
+
+
 def split_listen(text: str) -> tuple[str, int] | None:
     """Split `host:port`, the host of IPv6 in brackets; None where nothing could listen there."""
     found = _ADDRESS.fullmatch(text)
@@ -109,7 +151,7 @@ def message_fault(handshake: Handshake) -> str | None:
 
 
 def import_recording(
-    writer: StoreWriter,
+    writer: Destination,
     incoming: IncomingRecording,
     name: str | None = None,
     *,
@@ -148,7 +190,7 @@ def import_recording(
 
 
 def _import_session(
-    writer: StoreWriter,
+    writer: Destination,
     upstream_id: int,
     incoming: IncomingSession,
     classifier: Classifier,

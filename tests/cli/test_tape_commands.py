@@ -10,8 +10,11 @@ import pytest
 from tape_builders import END, SESSION, a_tape, exported
 from websockets.sync.client import connect
 
+from wiretape import sources
 from wiretape.daemon import daemon
 from wiretape.main import run
+from wiretape_store import StoreReader
+from wiretape_store.memory_store import MemoryStore
 
 CALL = {"at_us": 1, "from": "client", "json": {"method": "price.query", "params": ["BTCUSDT"], "id": 7}}
 ANSWER = {"at_us": 2, "from": "upstream", "json": {"error": None, "result": "7998.01", "id": 7}}
@@ -196,3 +199,24 @@ def test_a_tape_that_is_not_there_is_no_missing_store(
     status, _, err = call(capsys, *arguments)
 
     assert (status, "no tape at n.tape" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "kind"),
+    [(sources.IN_MEMORY_BYTES, MemoryStore), (10, StoreReader)],
+    ids=["small", "large"],
+)
+def test_a_tape_is_replayed_from_memory_unless_it_is_large(
+    demo_tape: Path, monkeypatch: pytest.MonkeyPatch, limit_bytes: int, kind: type
+) -> None:
+    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", limit_bytes)
+    for store, what in (("none.db", str(demo_tape)), (str(demo_tape), "demo"), (str(demo_tape), "s1")):
+        with sources.opened_to_replay(store, what) as (reader, name):
+            assert isinstance(reader, kind)
+            assert name == ("s1" if what == "s1" else "demo")
+            assert len(reader.sessions(name)) == (1 if what == "s1" else 4)
+
+
+def test_a_store_is_replayed_from_itself(demo_store: Path) -> None:
+    with sources.opened_to_replay(str(demo_store), "demo") as (reader, name):
+        assert (type(reader), name) == (StoreReader, "demo")

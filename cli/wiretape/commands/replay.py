@@ -16,7 +16,7 @@ from wiretape.private_files import open_private
 from wiretape.ready import ready_file
 from wiretape.replay_daemon import First, serve
 from wiretape.replay_options import run_options, settings_from
-from wiretape.sources import opened
+from wiretape.sources import opened_to_replay
 from wiretape.status import DIVERGENCE, DONE, FAILED
 from wiretape.text import printable
 from wiretape_replay import Journal, OnMiss, Run, load_recording
@@ -107,7 +107,7 @@ def _replay(
     settings = settings_from(**options)
     with contextlib.ExitStack() as stack:
         entries = stack.enter_context(_journal_in(journal)) if journal else Journal()
-        reader, what = stack.enter_context(opened(store, what))
+        reader, what = stack.enter_context(opened_to_replay(store, what))
         recording = stack.enter_context(contextlib.closing(load_recording(reader, what, os.environ)))
         for doubt in recording.doubts:
             click.echo(f"wiretape: {doubt}", err=True)

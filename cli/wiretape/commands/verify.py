@@ -6,7 +6,7 @@ import os
 import click
 
 from wiretape.options import json_option, store_option
-from wiretape.sources import opened
+from wiretape.sources import opened_to_replay
 from wiretape.status import DIVERGENCE, DONE
 from wiretape_replay.verification import verify_recording
 
@@ -27,7 +27,7 @@ def command(what: str, store: str, runs: int, as_json: bool) -> int:
     Replay WHAT (a recording, a session or a tape file) to a client that does what was recorded, and
     compare every byte that comes back.
     """
-    with opened(store, what) as (reader, name):
+    with opened_to_replay(store, what) as (reader, name):
         result = verify_recording(reader, name, runs=runs, environment=os.environ)
     if as_json:
         summary = {

@@ -5,6 +5,7 @@ A tape is read twice: first for how its sessions end, which a store wants to kno
 for everything.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,22 +32,26 @@ _LATEST_US = 253_402_300_799_999_999
 _NO_END = SessionEnd(0, End(EndKind.INTERRUPTED))
 
 
-def read_tape(path: Path) -> IncomingRecording:
+Tape = Path | str | bytes
+"""A file, or what is in one."""
+
+
+def read_tape(tape: Tape) -> IncomingRecording:
     """
-    Read a tape for `import_recording`.
+    Read a tape, given by its path or as a text, for `import_recording`.
 
     Raises TapeError where the file or its first line cannot be read; the iterators of sessions and
     of their items raise it for the lines they come to.
     """
-    with _opened(path) as file:
-        header = _Reader(path, file).header()
+    with _opened(tape) as file:
+        header = _Reader(tape_name(tape), file).header()
     note = _note(header)
     return IncomingRecording(
         name=header.recording,
         started_at_us=header.started_at_us,
         ended_at_us=header.ended_at_us,
         upstreams=header.upstreams,
-        sessions=_sessions(path),
+        sessions=_sessions(tape),
         redaction_rules=header.redaction_rules,
         redaction_key=b"",
         notes=(note,) if note else (),
@@ -62,11 +67,12 @@ def _note(header: Header) -> str:
     )
 
 
-def _sessions(path: Path) -> Iterator[IncomingSession]:
-    with _opened(path) as file:
-        ends = list(_ends(_Reader(path, file)))
-    with _opened(path) as file:
-        reader = _Reader(path, file)
+def _sessions(tape: Tape) -> Iterator[IncomingSession]:
+    name = tape_name(tape)
+    with _opened(tape) as file:
+        ends = list(_ends(_Reader(name, file)))
+    with _opened(tape) as file:
+        reader = _Reader(name, file)
         names = {upstream.name for upstream in reader.header().upstreams}
         numbers = iter(ends)
         while (start := reader.next_line()) is not None:
@@ -123,20 +129,20 @@ def _ends(reader: "_Reader") -> Iterator[SessionEnd]:
 class _Reader:
     """The lines of an open tape, and the number of the one that was read last."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, name: str, file: BinaryIO) -> None:
         self.number = 0
-        self._path = path
+        self._name = name
         self._file = file
 
     def header(self) -> Header:
         """Read the first line."""
         text = self.next_text()
         if text is None:
-            raise TapeError(str(self._path), None, "it is empty, not a tape")
+            raise TapeError(self._name, None, "it is empty, not a tape")
         try:
             return parse_header(text)
         except LineError as exc:
-            raise TapeError(str(self._path), self.number, str(exc)) from exc
+            raise TapeError(self._name, self.number, str(exc)) from exc
 
     def next_line(self) -> Line | None:
         """Read the next line; None after the last."""
@@ -146,7 +152,7 @@ class _Reader:
         try:
             return parse_line(text)
         except LineError as exc:
-            raise TapeError(str(self._path), self.number, str(exc)) from exc
+            raise TapeError(self._name, self.number, str(exc)) from exc
 
     def next_text(self) -> bytes | None:
         """Take the next line that is not blank, without what ends it; None after the last."""
@@ -162,14 +168,25 @@ class _Reader:
 
     def refuse(self, what: str) -> NoReturn:
         """Refuse the line that was read last; after the last one, the end of the file."""
-        raise TapeError(str(self._path), self.number, what)
+        raise TapeError(self._name, self.number, what)
+
+
+def tape_name(tape: Tape) -> str:
+    """What errors call a tape."""
+    return str(tape) if isinstance(tape, Path) else "as it was given"
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(tape: Tape) -> Iterator[BinaryIO]:
     """Open a tape; whatever fails with the file is a TapeError."""
+    if isinstance(tape, str):
+        try:
+            tape = tape.encode()
+        except UnicodeEncodeError as exc:
+            what = "it has half a surrogate pair, which is no text"
+            raise TapeError(tape_name(tape), None, what) from exc
     try:
-        with path.open("rb") as file:
+        with io.BytesIO(tape) if isinstance(tape, bytes) else tape.open("rb") as file:
             yield file
     except OSError as exc:
-        raise TapeError(str(path), None, f"cannot be read ({exc.strerror})") from exc
+        raise TapeError(tape_name(tape), None, f"cannot be read ({exc.strerror})") from exc
