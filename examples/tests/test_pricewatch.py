@@ -76,7 +76,8 @@ async def test_it_tells_moves_as_they_come(wiretape: Wiretape, wiretape_upstream
     assert [str(move.after) for move in moves] == ["7997.98000000", "7998.04000000"]
 
 
-@pytest.mark.wiretape("fixtures/dropped.tape")
+# Hotbit's protocol lets the last_id of deals.query differ; here it is known, so it must not.
+@pytest.mark.wiretape("fixtures/dropped.tape", strict="relaxed")
 async def test_it_comes_back_and_catches_up_when_it_was_dropped(
     wiretape: Wiretape, wiretape_upstreams: Upstreams
 ) -> None:
