@@ -13,6 +13,7 @@ from pathlib import Path
 
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _DEADLINE_S = 30
+_RUN_DEADLINE_S = 180
 
 
 def blocks(page: str, title: str) -> list[tuple[str, str, str]]:
@@ -52,9 +53,9 @@ class Shell:
         """Run a block to its end; what it printed."""
         done = subprocess.run(
             ["bash", "-euc", self._placed(text)], cwd=self.folder, env=self.environment,
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=_RUN_DEADLINE_S, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def start(self, text: str) -> None:

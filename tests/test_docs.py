@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
-def test_the_readme_records_looks_replays_and_tests(tmp_path: Path) -> None:
+def test_the_readme_records_looks_and_replays(tmp_path: Path) -> None:
     ports = {"18765": str(free_port()), "8081": str(free_port())}
     with shell(tmp_path, ports) as terminals:
         *background, (_, client) = commands(README, "Record")
@@ -36,9 +36,18 @@ def test_the_readme_records_looks_replays_and_tests(tmp_path: Path) -> None:
         terminals.stop()
         assert '"matched"' in (tmp_path / "journal.jsonl").read_text()
 
-        ((_, _, code),) = blocks(README, "Use it in a test")
-        (tmp_path / "test_price.py").write_text(code)
-        assert "1 passed" in terminals.run("python -m pytest -q -p no:randomly test_price.py")
+
+def test_the_readme_tests_with_a_tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CI", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(variable, raising=False)
+    (_, _, code), (_, _, command) = blocks(README, "Use it in a test")
+    (tmp_path / "test_price.py").write_text(code)
+    with shell(tmp_path, {}) as terminals:
+        recorded, replayed = (terminals.run(line) for line in command.splitlines())
+    assert "1 passed" in recorded
+    assert "price.tape" in recorded
+    assert "1 passed" in replayed
+    assert "tapes recorded" not in replayed
 
 
 def test_make_has_the_targets_that_the_documentation_names() -> None:

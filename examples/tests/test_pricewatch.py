@@ -103,3 +103,30 @@ async def test_it_comes_back_and_catches_up_when_it_was_dropped(
     assert attempts == [1]
     assert [str(move.after) for move in moves] == ["7997.98000000", "7998.04000000", "7997.87"]
     assert watcher.quotes["BTCUSDT"].volume == Decimal("80.3418")
+
+
+@pytest.mark.wiretape("fixtures/dropped.tape", strict="relaxed")
+async def test_it_tries_again_until_the_exchange_is_back(
+    wiretape: Wiretape, wiretape_upstreams: Upstreams
+) -> None:
+    if wiretape.recording:
+        pytest.skip("the exchange cannot be made to refuse; the test above records the tape")
+    attempts: list[int] = []
+
+    async def backoff(attempt: int) -> None:
+        attempts.append(attempt)
+        if attempt == 3:
+            wiretape.clear_faults()
+
+    def on_move(move: Move) -> None:
+        if move.after == Decimal("7998.04"):
+            wiretape.fault("refuse", status=503)
+        elif move.after == Decimal("7997.87"):
+            watcher.stop()
+
+    watcher = watch(wiretape.url("hotbit"), "BTCUSDT", on_move=on_move, backoff=backoff)
+    async with watcher:
+        await watcher.run()
+
+    assert attempts == [1, 2, 3]
+    assert watcher.quotes["BTCUSDT"].volume == Decimal("80.3418")
