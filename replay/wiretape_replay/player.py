@@ -7,9 +7,11 @@ Its manner decides when it sends and how TCP cuts what it sends; what it sends i
 import asyncio
 import contextlib
 import itertools
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import ProtocolError
@@ -36,10 +38,21 @@ class Manner:
     how likely TCP cuts what it sends after any byte, `late` how many turns of the loop it may wait.
     """
 
-    seed: int
+    seed: int | str
     early: float = 0.0
     cuts: float = 0.0
     late: int = 0
+
+    @classmethod
+    def drawn(cls, seed: str) -> Self:
+        """Any manner; the same for the same seed, in every process."""
+        rng = random.Random(seed)  # noqa: S311 - timing, not secrecy
+        return cls(
+            seed,
+            early=rng.choice((0.0, 0.0, 0.3, 1.0)),
+            cuts=rng.choice((0.0, 0.01, 0.1, 0.5)),
+            late=rng.choice((0, 0, 3, 30)),
+        )
 
 
 @dataclass(slots=True)
@@ -53,6 +66,8 @@ class Played:
     """Code and reason of the server's close frame; None when it sent none."""
     lacking: int = 0
     """How many messages of the recording did not come before the deadline or the end."""
+    gave_up: str = ""
+    """What was waited for to the deadline; empty where nothing was."""
 
 
 class _Client(ClientProtocol):
@@ -82,13 +97,18 @@ class Player:
         self._news = asyncio.Event()
         self._ended = False
         self._fragments: list[Frame] = []
+        self._deadline_s = 0.0
+        """Unset before `play`."""
+        self.opened = asyncio.Event()
+        """Set once the handshake is answered, or will never be."""
 
     async def play(self, deadline_s: float) -> Played:
         """
-        Connect, send, receive, end. Waits at most `deadline_s` for any one thing.
+        Connect, send, receive, end. Gives up where nothing comes, and nothing is taken, for `deadline_s`.
 
         Whatever the server does is told by what came back; nothing is raised for it.
         """
+        self._deadline_s = deadline_s
         uri = parse_uri(self._url)
         protocol = _Client(
             uri, extensions=self._extensions(), subprotocols=self._subprotocols(), max_size=None
@@ -100,13 +120,18 @@ class Player:
                 protocol.send_request(protocol.connect())
                 await self._flush(protocol, writer)
                 await self._handshake(protocol, reader)
+            self.opened.set()
             if protocol.state is State.OPEN:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._receive(protocol, reader, writer))
-                    await self._converse(protocol, writer, deadline_s)
-        except (TimeoutError, ConnectionError):
+                    await self._converse(protocol, writer)
+        except ConnectionError:
+            self._ended = True
+        except TimeoutError:
+            self._give_up("an answer to the handshake")
             self._ended = True
         finally:
+            self.opened.set()
             if writer is not None:
                 writer.close()
                 with contextlib.suppress(ConnectionError, TimeoutError):
@@ -115,11 +140,15 @@ class Player:
         self._played.lacking = max(0, self._before[-1] - len(self._played.messages))
         return self._played
 
-    async def _converse(self, protocol: _Client, writer: asyncio.StreamWriter, deadline_s: float) -> None:
+    async def _converse(self, protocol: _Client, writer: asyncio.StreamWriter) -> None:
         """Send and wait to the end; however that goes, nothing is left to receive afterwards."""
-        with contextlib.suppress(ConnectionError):  # the server has reset TCP
-            await self._send_all(protocol, writer, deadline_s)
-            await self._wait_for_end(deadline_s)
+        try:
+            await self._send_all(protocol, writer)
+            await self._wait_for_end()
+        except ConnectionError:
+            pass  # the server has reset TCP
+        except TimeoutError:
+            self._give_up("the server to read")
         if not self._ended:
             writer.transport.abort()
 
@@ -135,23 +164,23 @@ class Player:
             response: Response | None = getattr(protocol.handshake_exc, "response", None)
             self._played.status = response.status_code if response else None
 
-    async def _send_all(self, protocol: _Client, writer: asyncio.StreamWriter, deadline_s: float) -> None:
+    async def _send_all(self, protocol: _Client, writer: asyncio.StreamWriter) -> None:
         for number, message in enumerate(self._messages):
             if not message.from_client:
                 continue
             if self._rng.random() >= self._manner.early:
-                await self._wait_for(self._before[number], deadline_s)
+                await self._wait_for(self._before[number])
             for _ in range(self._rng.randint(0, self._manner.late)):
                 await asyncio.sleep(0)
-            if self._ended or protocol.state is not State.OPEN:
+            if self._over or self._played.gave_up or protocol.state is not State.OPEN:
                 return
             send = protocol.send_text if message.opcode is Opcode.TEXT else protocol.send_binary
             send(message.wire)
             await self._flush(protocol, writer)
-        await self._wait_for(self._before[-1], deadline_s)
+        await self._wait_for(self._before[-1])
         end = self._session.end
         upstream_ends = end.kind in {EndKind.CLOSED, EndKind.EOF} and end.from_client is False
-        if upstream_ends or self._ended or protocol.state is not State.OPEN:
+        if upstream_ends or self._over or self._played.gave_up or protocol.state is not State.OPEN:
             return
         if end.kind is EndKind.CLOSED and end.code is not None:
             with contextlib.suppress(ProtocolError):  # the recorded code is none that may be sent
@@ -165,23 +194,30 @@ class Player:
         """No message can come any more."""
         return self._ended or self._played.close is not None
 
-    async def _wait_for(self, count: int, deadline_s: float) -> None:
-        try:
-            async with asyncio.timeout(deadline_s):
-                while len(self._played.messages) < count and not self._over:
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            return
+    async def _wait_for(self, count: int) -> None:
+        """Wait until so many messages have come. As long as some come, there is no hurry."""
+        while (come := len(self._played.messages)) < count and not self._over and not self._played.gave_up:
+            await self._wait_for_news(f"upstream message {come} of the recording, of {self._before[-1]}")
 
-    async def _wait_for_end(self, deadline_s: float) -> None:
+    async def _wait_for_end(self) -> None:
+        """Wait until TCP ends, for one deadline: a server that talks for ever does not end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline_s):
+                while not self._ended and not self._played.gave_up:
+                    await self._wait_for_news("the end of the connection")
+        if not self._ended:
+            self._give_up("the end of the connection")
+
+    async def _wait_for_news(self, awaited: str) -> None:
+        self._news.clear()
         try:
-            async with asyncio.timeout(deadline_s):
-                while not self._ended:
-                    self._news.clear()
-                    await self._news.wait()
+            async with asyncio.timeout(self._deadline_s):
+                await self._news.wait()
         except TimeoutError:
-            return
+            self._give_up(awaited)
+
+    def _give_up(self, awaited: str) -> None:
+        self._played.gave_up = self._played.gave_up or awaited
 
     async def _receive(
         self, protocol: _Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -193,6 +229,8 @@ class Player:
                 await self._flush(protocol, writer)
         except ConnectionError:
             pass
+        except TimeoutError:
+            self._give_up("the server to read")
         self._ended = True
         self._news.set()
 
@@ -221,14 +259,27 @@ class Player:
         """Send what the protocol wants sent, in the pieces that the manner makes of it."""
         data = b"".join(protocol.data_to_send())
         start = 0
-        for cut in range(1, len(data)):
-            if self._rng.random() < self._manner.cuts:
-                writer.write(data[start:cut])
-                start = cut
-                await asyncio.sleep(0)
+        for cut in self._cuts(len(data)):
+            writer.write(data[start:cut])
+            start = cut
+            await asyncio.sleep(0)
         if data and not writer.is_closing():
             writer.write(data[start:])
-            await writer.drain()
+            async with asyncio.timeout(self._deadline_s):
+                await writer.drain()
+
+    def _cuts(self, size: int) -> Iterator[int]:
+        """Where TCP cuts so many bytes: after each as likely as the manner says."""
+        if not self._manner.cuts:
+            return
+        if self._manner.cuts >= 1:
+            yield from range(1, size)
+            return
+        # One draw for each cut instead of one for each byte: the gaps between them, as they would be.
+        scale = math.log(1 - self._manner.cuts)
+        cut = 0
+        while (cut := cut + 1 + int(math.log(1 - self._rng.random()) / scale)) < size:
+            yield cut
 
     def _subprotocols(self) -> list[Subprotocol] | None:
         offered = header_value(self._session.handshake.request_headers, "sec-websocket-protocol")

@@ -217,7 +217,7 @@ def test_nothing_a_server_does_is_an_error(serve: Serve, status: int | None, lac
     ],
 )
 def test_every_wait_has_an_end(serve: Serve, lacking: int) -> None:
-    played = play(serve, a_session(end=CLOSED), deadline_s=0.01)
+    played = play(serve, a_session(end=CLOSED), deadline_s=0.5)
     assert (played.status, played.lacking) == (101, lacking)
 
 

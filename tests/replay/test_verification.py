@@ -1,23 +1,22 @@
-"""What `verify` says of a replay that is not what was recorded, word for word."""
+"""What is said of a replay that is not what was recorded, word for word."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from replay_builders import a_handshake, a_session, an_upstream, messages
+from replay_builders import a_handshake, a_session, messages
 
 from wiretape_protocols import Opcode, Role
 from wiretape_replay.player import Played
 from wiretape_replay.verification import (
+    Expectation,
+    RunFound,
     Verification,
     compare,
     end_differences,
     expected_messages,
-    verify,
-    verify_recording,
 )
-from wiretape_store.records import End, EndKind, Message, Redaction, Session
+from wiretape_store.records import End, EndKind, Message, Session
 
 LINES = ("< push hi", "> call 1 x", "< answer 1 y", "< push z")
 RIGHT = ("push hi", "answer 1 y", "push z")
@@ -164,81 +163,46 @@ def test_an_end_that_differs_is_named(session: Session, came: Played, told: str)
     assert end_differences(session, came) == ([told] if told else [])
 
 
-class ChangingReader:
-    """A store whose messages are others from the second reading of a session on: those that replay reads."""
-
-    def __init__(self, session: Session, *readings: list[Message]) -> None:
-        self._session = session
-        self._readings = list(readings)
-
-    def redaction(self, what: str) -> Redaction:
-        return Redaction(b"k" * 32, ())
-
-    def sessions(self, what: str) -> list[Session]:
-        return [self._session]
-
-    def messages(self, session_id: str) -> Iterator[Message]:
-        return iter(self._readings.pop(0) if len(self._readings) > 1 else self._readings[0])
-
-
-def an_opaque_session(end: End = CLOSED) -> Session:
-    return a_session(end=end, upstream=replace(an_upstream(), protocol="opaque"))
-
-
-def pushes(*texts: str) -> list[Message]:
-    return messages([f"< {text}" for text in texts])
-
-
-@pytest.mark.parametrize(
-    ("replayed", "told"),
-    [
-        pytest.param(pushes("a", "b"), [], id="the same"),
-        pytest.param(
-            pushes("a", "B"),
-            ["s1, run 1: upstream message 1 is 'B' and not message 1 of the recording"],
-            id="a wrong byte",
-        ),
-        pytest.param(
-            pushes("a"), ["s1, run 1: 1 messages did not come, from message 1 ('b') on"], id="too few"
-        ),
-        pytest.param(
-            pushes("a", "b", "c"),
-            ["s1, run 1: upstream message 2 is 'c' and not nothing more of the recording"],
-            id="too many",
-        ),
-    ],
-)
-def test_a_run_is_compared_with_the_recording(replayed: list[Message], told: list[str]) -> None:
-    result = verify_recording(ChangingReader(an_opaque_session(), pushes("a", "b"), replayed), "fixture")
-    assert result.differences == told
-    assert result.ok == (not told)
-    assert (result.runs, result.sessions, result.messages, len(result.digests)) == (1, 1, 2, 1)
-
-
-@pytest.mark.parametrize("runs", [1, 7])
-def test_every_manner_gives_one_digest(runs: int) -> None:
-    reader = ChangingReader(an_opaque_session(EOF), pushes("a", "b"))
-    result = asyncio.run(verify(reader, "fixture", runs=runs))
-    assert result.ok
-    assert (len(result.digests), len(set(result.digests))) == (runs, 1)
-
-
-def test_a_code_that_may_not_be_sent_is_replayed_and_found() -> None:
-    end = End(EndKind.CLOSED, from_client=False, code=999, reason="odd")
-    assert verify_recording(ChangingReader(an_opaque_session(end), pushes("a")), "fixture").ok
-
-
-def test_runs_that_differ_from_each_other_only_are_told_too() -> None:
-    # Read for the plan and the first run, the session has no end; read for the second, it has one.
-    ended = an_opaque_session(End(EndKind.INTERRUPTED))
-    reader = ChangingReader(ended, pushes("a"))
-    sessions = iter([ended, ended, replace(ended, end=CLOSED)])
-    reader.sessions = lambda what: [next(sessions)]  # type: ignore[method-assign]
-    result = verify_recording(reader, "fixture", runs=2)
-    assert result.differences == ["the runs differ from each other, though each gave what was recorded"]
-    assert not result.ok
-
-
 def test_differing_digests_alone_spoil_a_verification() -> None:
-    assert Verification("x", 2, 1, 1, digests=["a", "a"]).ok
-    assert not Verification("x", 2, 1, 1, digests=["a", "b"]).ok
+    assert Verification("x", 2, 1, 1, [RunFound(1, "a", ()), RunFound(0, "a", ())]).ok
+    differing = Verification("x", 2, 1, 1, [RunFound(1, "b", ()), RunFound(0, "a", ())])
+    assert not differing.ok
+    assert differing.digests == ["a", "b"]
+    assert differing.differences == ["the runs differ from each other, though each gave what was recorded"]
+
+
+def test_runs_that_were_not_played_spoil_a_verification() -> None:
+    assert not Verification("x", 2, 1, 1, [RunFound(0, "a", ())]).ok
+
+
+def test_differences_are_told_in_the_order_of_the_runs() -> None:
+    found = [RunFound(2, "c", ("third",)), RunFound(0, "a", ("first",)), RunFound(1, "b", ("second",))]
+    assert Verification("x", 3, 1, 1, found).differences == ["first", "second", "third"]
+
+
+def expectation(*lines: str) -> Expectation:
+    return Expectation.of(a_session(), with_background(lines))
+
+
+def test_a_digest_tells_messages_handshakes_and_ends_apart_and_not_when_background_came() -> None:
+    expected = expectation("> beat 9", "< beaten 9 a", "< push hi")
+    one = expected.compare(played("beaten 9 a", "push hi")).digest
+    assert expected.compare(played("push hi", "beaten 9 a")).digest == one
+    others = (
+        played("beaten 9 b", "push hi"),
+        played("beaten 9 a", "push ho"),
+        played("beaten 9 a", "push hi", opcode=Opcode.BINARY),
+        played("beaten 9 a", "push hi", status=200),
+        played("beaten 9 a", "push hi", close=(1000, None)),
+    )
+    assert len({one, *(expected.compare(other).digest for other in others)}) == 6
+
+
+def test_a_client_that_waited_in_vain_is_told() -> None:
+    came = replace(played(), gave_up="upstream message 0 of the recording, of 1")
+    found = expectation("< push hi").compare(came)
+    assert found.hangs
+    assert found.differences == [
+        "1 messages did not come, from message 0 ('push hi') on",
+        "it hangs: nothing came while the client waited for upstream message 0 of the recording, of 1",
+    ]
