@@ -1,6 +1,8 @@
 """A fault stage fed by hand, and what it lets through, as text."""
 
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from replay_builders import TINY, a_session, messages
@@ -101,3 +103,15 @@ def _one(script: Script, passed: Passed) -> str:  # noqa: PLR0911 - a line for e
 
 def _text(wire: bytes) -> str:
     return wire.decode(errors="replace")
+
+
+@contextmanager
+def at_most(most_bytes: int) -> Iterator[None]:
+    """Fail if what is done within takes more memory at once; nothing is traced afterwards, whatever happens."""
+    tracemalloc.start()
+    try:
+        yield
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < most_bytes
