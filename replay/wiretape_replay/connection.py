@@ -480,9 +480,10 @@ class Connection(asyncio.Protocol):
         if len(piece) >= _SMALL_BYTES or not self._outbox:
             return piece
         pieces, size = [piece], len(piece)
-        while self._outbox and size < _SMALL_BYTES:
-            pieces.append(self._outbox.take())
-            size += len(pieces[-1])
+        with contextlib.suppress(WiretapeError):  # it is raised again once these pieces are out
+            while self._outbox and size < _SMALL_BYTES:
+                pieces.append(self._outbox.take())
+                size += len(pieces[-1])
         return b"".join(pieces)
 
     def _go_on(self) -> None:

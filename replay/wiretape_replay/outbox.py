@@ -106,10 +106,11 @@ class Outbox:
             return self._take_of_run(head)
         if isinstance(head, _Filling):
             return self._take_filling(head)
-        self._waiting.popleft()
-        self._waiting_bytes -= _size(head)
+        size = _size(head)
         if isinstance(head, SendAnswer):
             head = self._spell(head.number, head.id_text)
+        self._waiting.popleft()
+        self._waiting_bytes -= size
         if isinstance(head, Send):
             return self._pack(head.opcode, head.wire, head.deflated)
         return self._half(head) if isinstance(head, SendHalf) else head

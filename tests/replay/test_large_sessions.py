@@ -270,6 +270,34 @@ def test_a_store_that_fails_while_it_is_played_ends_the_connection_with_one_erro
     assert sentence in error
 
 
+def test_what_waits_before_that_is_sent_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = [SUBSCRIBE.replace(b": 1}", b": %d}" % number) for number in range(2)]
+    answers = [SUBSCRIBED.replace(b": 1}", b": %d}" % number) for number in range(2)]
+    told: list[tuple[bool, bytes, Role, int | None]] = []
+    for number in range(2):
+        told.append((True, calls[number], Role.SUBSCRIBE, None))
+        told.append((False, answers[number], Role.ANSWER, 2 * number))
+    told += [(False, b"%d" % number, Role.PUSH, None) for number in range(4, 600)]
+    store = a_store(tmp_path / "a.db", told)
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("UPDATE chunk SET data = substr(data, 1, 40) WHERE first_seq = 256")
+
+    async def test() -> None:
+        with opened(store) as recording:
+            async with ReplayServer(recording) as server, RawClient(server.listeners[0].url) as client:
+                await client.handshake()
+                # In one piece, under other ids: all of it waits in the outbox together.
+                await client.write(b"".join(masked(1, call.replace(b'"id": ', b'"id": 7')) for call in calls))
+                live = (answer.replace(b'"id": ', b'"id": 7') for answer in answers)
+                expected = [*live, *(b"%d" % number for number in range(4, 256))]
+                assert await client.rest() == b"".join(frame(Opcode.TEXT, wire) for wire in expected) + FAILED
+
+    run(test)
+    assert len(errors(caplog)) == 1
+
+
 def test_a_store_that_fails_within_a_frame_leaves_it_unfinished(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
