@@ -34,6 +34,7 @@ _Read = tuple[Request, bytes, bytes | None]
 """A client message as `ClientReader.read` gives it."""
 _STEPPED = Pace(stepped=True)
 _NOT_FORWARDED = "; not forwarded, since it may change the world (--allow-effects)"
+_INVALID_DATA = 1007  # RFC 6455 section 8.1
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 
@@ -253,7 +254,8 @@ class ReplaySession:
         if self._settings.on_miss.reaches_upstream and may_forward:
             self._notes.note(EntryKind.FORWARDED, now_us, method=request.method, payload=payload)
             return [Forward(opcode, wire, request, payload)]
-        return self._missed(request, match, payload, now_us)
+        broken = opcode is Opcode.TEXT and not _is_utf8(wire)
+        return self._missed(request, match, payload, now_us, broken=broken)
 
     def tick(self, now_us: int) -> list[Action]:
         """Let time pass: what has become due, and stalls."""
@@ -320,9 +322,15 @@ class ReplaySession:
         again = self._repeats[match.number] = self._repeats.get(match.number, 0) + 1
         return [self._answer(number, id_text, again) for number in scripted.answers]
 
-    def _missed(self, request: Request, match: Match, payload: bytes, now_us: int) -> list[Action]:
+    def _missed(
+        self, request: Request, match: Match, payload: bytes, now_us: int, *, broken: bool
+    ) -> list[Action]:
         live = self._settings.on_miss.reaches_upstream
         self._notes.miss(request, match, payload, _NOT_FORWARDED if live else "", now_us)
+        if broken:
+            # Not every server looks, so such a message may be in a recording; then it is answered as recorded.
+            end = Close(_INVALID_DATA, "a text message that is not UTF-8")
+            return self._end(end, now_us, "the client broke the protocol: a text message that is not UTF-8")
         if self._settings.on_miss is OnMiss.CLOSE:
             what = request.method or "this message"
             return self._end(
@@ -443,3 +451,13 @@ class ReplaySession:
 
 def _with_id(request: Request, id_text: bytes | None) -> Request:
     return request if request.id_text == id_text else replace(request, id_text=id_text)
+
+
+def _is_utf8(wire: bytes) -> bool:
+    if wire.isascii():
+        return True
+    try:
+        wire.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
