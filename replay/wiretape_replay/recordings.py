@@ -17,7 +17,8 @@ from wiretape_replay.errors import NothingToReplayError
 from wiretape_replay.pages import PageCache
 from wiretape_replay.paging import WINDOW_SEQS, PagedReader, Paging, Redact, compared
 from wiretape_replay.script import Script, compile_script
-from wiretape_store.records import Headers, Message, Redaction, Session, Upstream
+from wiretape_store.errors import UnknownRecordingError
+from wiretape_store.records import Headers, Message, Recording, Redaction, Session, Upstream
 
 
 class Reader(Interface):
@@ -25,6 +26,9 @@ class Reader(Interface):
 
     def redaction(self, what: str) -> Redaction:
         """What the recording's tokens were made with, and by which rules of its user."""
+
+    def recording(self, what: str) -> Recording:
+        """The recording of that name or id. Raises UnknownRecordingError, also for a session."""
 
     def sessions(self, what: str) -> list[Session]:
         """The sessions of a recording, or the one session."""
@@ -55,8 +59,8 @@ class ReplayedUpstream:
 
     def prepare(self) -> None:
         """Begin with what takes long: the index of the first session, where that is long."""
-        first = self.sessions[0]
-        if first.messages_from_client + first.messages_from_upstream > WINDOW_SEQS:
+        first = next(iter(self.sessions), None)
+        if first is not None and first.messages_from_client + first.messages_from_upstream > WINDOW_SEQS:
             self.script(0)
 
     def script(self, index: int) -> Script:
@@ -105,27 +109,36 @@ def load_recording(
     """
     Prepare a recording, or one session, for replay.
 
-    Reads the sessions' headers only; the reader must stay open as long as the replay goes on. The
+    An upstream that no client came to has a listener too, without sessions. Reads the sessions' headers
+    only; the reader must stay open as long as the replay goes on. The
     values of the recording's variables are those in `environment`. `cache` bounds the memory that
     recordings of stores take, one or several. Raises NothingToReplayError for a recording without
     sessions, RuleError for rules that this version does not know, and what the reader raises.
     """
-    by_upstream: dict[int, list[Session]] = {}
-    for session in sorted(reader.sessions(what), key=lambda session: (session.upstream.id, session.number)):
-        by_upstream.setdefault(session.upstream.id, []).append(session)
-    if not by_upstream:
+    sessions = sorted(reader.sessions(what), key=lambda session: (session.upstream.id, session.number))
+    if not sessions:
         raise NothingToReplayError(what)
+    by_upstream: dict[Upstream, list[Session]] = {upstream: [] for upstream in _upstreams_of(reader, what)}
+    for session in sessions:
+        by_upstream.setdefault(session.upstream, []).append(session)
     redaction = reader.redaction(what)
     redactor = Redactor(redaction.key, parse_rules(redaction.rules), environment)
     paging = Paging(reader, cache) if isinstance(reader, PagedReader) else None
-    upstreams = [_upstream(sessions, redactor, reader, paging) for sessions in by_upstream.values()]
+    upstreams = [_upstream(each, its, redactor, reader, paging) for each, its in by_upstream.items()]
     return ReplayedRecording(what, tuple(upstreams), tuple(map(_doubt, redactor.unset)), redaction)
 
 
+def _upstreams_of(reader: Reader, what: str) -> tuple[Upstream, ...]:
+    """Those of a recording, also where no client came; none for a session, which has its own."""
+    try:
+        return reader.recording(what).upstreams
+    except UnknownRecordingError:
+        return ()
+
+
 def _upstream(
-    sessions: list[Session], redactor: Redactor, reader: Reader, paging: Paging | None
+    upstream: Upstream, sessions: list[Session], redactor: Redactor, reader: Reader, paging: Paging | None
 ) -> ReplayedUpstream:
-    upstream = sessions[0].upstream
     protocol = protocol_named(upstream.protocol)
     handshakes = {session.id: session.handshake for session in sessions}
 

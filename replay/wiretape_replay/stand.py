@@ -118,7 +118,7 @@ class Stand:
             if self.replayed.redact_target(session.handshake.target) == asked
         )
         session = next(same, None) or next(iter(self._left.values()), None)
-        if session is None and self.settings.reconnect is Reconnect.LAST:
+        if session is None and self.settings.reconnect is Reconnect.LAST and self.replayed.sessions:
             session = self.replayed.sessions[-1]
         return Admission(self._admitted + 1, session)
 

@@ -9,7 +9,8 @@ from replay_builders import a_handshake, a_session, an_upstream, messages
 from wiretape_replay.player import Manner
 from wiretape_replay.proof import verify_recording
 from wiretape_replay.verification import RunFound
-from wiretape_store.records import End, EndKind, Message, Redaction, Session
+from wiretape_store.errors import UnknownRecordingError
+from wiretape_store.records import End, EndKind, Message, Recording, Redaction, Session
 
 CLOSED = End(EndKind.CLOSED, from_client=False, code=4001, reason="bye")
 EOF = End(EndKind.EOF, from_client=False)
@@ -25,6 +26,9 @@ class ChangingReader:
     def redaction(self, what: str) -> Redaction:
         return Redaction(b"k" * 32, ())
 
+    def recording(self, what: str) -> Recording:
+        raise UnknownRecordingError("here", what, [])
+
     def sessions(self, what: str) -> list[Session]:
         return [self._session]
 
@@ -37,6 +41,9 @@ class ManyReader(ChangingReader):
 
     def __init__(self, *sessions: tuple[Session, list[Message]]) -> None:
         self._sessions = {session.id: (session, recorded) for session, recorded in sessions}
+
+    def recording(self, what: str) -> Recording:
+        raise UnknownRecordingError("here", what, [])
 
     def sessions(self, what: str) -> list[Session]:
         return [session for session, _ in self._sessions.values()]

@@ -2,13 +2,32 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from replay_builders import a_session, messages
 
 from wiretape_protocols import Opcode, Redactor
-from wiretape_replay import NothingToReplayError, Pace, SettingError, load_recording
-from wiretape_store.records import Message, Redaction, Session, Upstream
+from wiretape_replay import (
+    NothingToReplayError,
+    Pace,
+    Reconnect,
+    ReplaySettings,
+    Run,
+    SettingError,
+    load_recording,
+)
+from wiretape_store import StoreReader, StoreWriter, UnknownRecordingError, UpstreamSpec
+from wiretape_store.records import (
+    End,
+    EndKind,
+    Handshake,
+    Message,
+    Recording,
+    Redaction,
+    Session,
+    Upstream,
+)
 
 KEY = b"k" * 32
 
@@ -30,6 +49,9 @@ class FakeReader:
 
     def redaction(self, what: str) -> Redaction:
         return self._redaction
+
+    def recording(self, what: str) -> Recording:
+        raise UnknownRecordingError("here", what, [])
 
     def sessions(self, what: str) -> list[Session]:
         return self._sessions
@@ -157,3 +179,26 @@ def test_a_pace_is_read_and_written(text: str, factor: float | None, written: st
 def test_a_pace_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="is not known: use asap"):
         Pace.parse(text)
+
+
+def test_an_upstream_that_nobody_came_to_is_stood_in_for_as_well(tmp_path: Path) -> None:
+    store = str(tmp_path / "s.db")
+    with StoreWriter(store, clock_us=lambda: 0) as writer:
+        specs = [
+            UpstreamSpec(name, "opaque", f"ws://{name}.example", "127.0.0.1:0") for name in ("up", "idle")
+        ]
+        begun = writer.begin_recording("fixture", specs)
+        session = writer.begin_session(begun.upstreams[0].id, 0, Handshake("/", (), 101))
+        writer.end_session(session, 10, End(EndKind.CLOSED, from_client=True, code=1000))
+    with StoreReader(store) as reader:
+        recording = load_recording(reader, "fixture")
+        assert [(each.upstream.name, len(each.sessions)) for each in recording.upstreams] == [
+            ("up", 1),
+            ("idle", 0),
+        ]
+        assert [each.upstream.name for each in load_recording(reader, "s1").upstreams] == ["up"]
+        for reconnect in Reconnect:
+            run = Run(recording, ReplaySettings(reconnect=reconnect))
+            assert run.stands[1].admit("/").session is None
+            assert run.stands[1].verdict().ok
+        recording.close()
