@@ -42,6 +42,8 @@ _ROLES = {
     "order": Role.CALL,
     "sub": Role.SUBSCRIBE,
     "unsub": Role.UNSUBSCRIBE,
+    "auth": Role.AUTH,
+    "own": Role.CALL,
     "note": Role.NOTICE,
     "beat": Role.BACKGROUND,
 }
@@ -50,7 +52,14 @@ OPEN = End(EndKind.INTERRUPTED)
 
 
 class TinyConversation(Conversation):
-    """A message is words: a verb, an id (`-` for none), and what it asks for."""
+    """
+    A message is words: a verb, an id (`-` for none), and what it asks for.
+
+    `sub` opens the stream of that name and `unsub` closes it; `own` asks something else after `auth`.
+    """
+
+    def __init__(self) -> None:
+        self._is_known = False
 
     def client(self, payload: bytes, opcode: Opcode, seq: int) -> Request:
         verb, _, rest = payload.decode(errors="replace").partition(" ")
@@ -64,11 +73,13 @@ class TinyConversation(Conversation):
         id_text = None if identity == "-" else identity.encode()
         role = _ROLES[verb]
         method = f"{verb} {asked.split(' ')[0]}".strip()
+        key = f"{verb} {asked}{' as oneself' if verb == 'own' and self._is_known else ''}"
+        self._is_known = self._is_known or verb == "auth"
         streams = (asked.split(" ")[0],)
         return Request(
             role,
             method,
-            f"{verb} {asked}",
+            key,
             id_text,
             effects=verb == "order",
             opens=streams if verb == "sub" else (),
