@@ -350,12 +350,12 @@ class _Story:
         if self.is_held and any(line.is_push for line in self.queue):
             self.awaited_since.pop(key, None)  # it is not the client's turn
             return
-        if due > self.now_us:  # until then the pace holds it
-            self.awaited_since.pop(key, None)
-        if due <= until_us:
-            since_us = self.awaited_since.setdefault(key, max(self.now_us, due))
-            if until_us >= since_us + self.model.settings.stall_us:
-                self.outcome.held.append((held.seq, waits_for))
+        since_us = self.awaited_since.setdefault(key, self.now_us)
+        if self.pace.factor is not None and not self.paused:
+            # Until then the pace holds it; the client's latest message may have pulled it along.
+            since_us = max(since_us, due, self.clocks[self.latest][0])
+        if until_us >= since_us + self.model.settings.stall_us:
+            self.outcome.held.append((held.seq, waits_for))
 
 
 def weaker_match(recorded: Request, sent: Request) -> bool:

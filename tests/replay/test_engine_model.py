@@ -259,9 +259,13 @@ class ReplayMachine(RuleBasedStateMachine):
         met = [(e.kind.value, None if e.kind == "missed" else e.seq) for e in entries if e.kind in kinds]
         assert met == expected.journal
         assert sum(entry.pushes or 0 for entry in entries if entry.kind == "pushed") == expected.pushed
+        asked = [each for each in self.history if isinstance(each, Asked)]
         held = [(e.seq, e.detail.split(":")[0]) for e in entries if e.kind == "held"]
         strict = [(seq, f"waits for message {waits_for}") for seq, waits_for in expected.held]
-        assert held == strict
+        paces = [self.settings.pace, *(each.what for each in asked if isinstance(each.what, Pace))]
+        # How long a push was held before the clock was stopped or changed is told nowhere.
+        told = not asked or all(pace.factor is None for pace in paces)
+        assert held == strict or not told
         verdict = self.stage.session.verdict()
         assert (verdict.misses.count, verdict.relaxed.count, verdict.stalls.count, verdict.unused.count) == (
             expected.misses,
