@@ -119,7 +119,9 @@ class ReplaySession:
         """Begin: the handshake is done."""
         self._notes.opened_us = self._gate_since_us = now_us
         self._queue.anchor(now_us, 0)
-        self._notes.note(EntryKind.OPENED, now_us, detail=f"connection {self._script.session.number + 1}")
+        self._notes.note(
+            EntryKind.OPENED, now_us, detail=f"recorded as connection {self._script.session.number + 1}"
+        )
         self._free(self._order.opened(self._respelled), now_us)
         return self._due(now_us)
 
@@ -179,6 +181,7 @@ class ReplaySession:
             self._paused = True
             self._notes.note(EntryKind.PACED, now_us, detail="paused")
             self._queue.set_pace(_STEPPED, now_us)
+            self._gate_since_us = now_us
         return self._due(now_us)
 
     def resume(self, now_us: int) -> list[Action]:

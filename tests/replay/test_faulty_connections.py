@@ -275,7 +275,7 @@ def test_a_handshake_is_refused_with_a_status_and_its_session_stays_for_the_next
         assert [(entry.connection, entry.detail) for entry in run.journal.entries][:3] == [
             (1, "the handshake is refused with status 503"),
             (2, "the handshake is refused with status 503"),
-            (3, "connection 1"),
+            (3, "recorded as connection 1"),
         ]
 
     bounded(test)

@@ -40,7 +40,7 @@ def test_a_run_is_told_in_order_and_pushes_by_the_run() -> None:
         for entry in stage.journal.entries
     ]
     assert told == [
-        {"kind": "opened", "detail": "connection 1"},
+        {"kind": "opened", "detail": "recorded as connection 1"},
         {"kind": "pushed", "seq": 0, "last_seq": 0, "pushes": 1},
         {
             "kind": "missed",

@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     entries: list["Entry"]
     """The journal, as far as it is needed: openings, misses, refusals, relaxed matches."""
     command: str
-    """What records the tape anew."""
+    """What records the tape anew; empty for a test that records nothing, because it has faults."""
 
     def without_unused(self) -> "Outcome":
         """The same, whatever was not sent left out."""
@@ -55,8 +55,16 @@ def told(outcome: Outcome) -> str:
     ]
     if not sections:
         return ""
-    advice = f"If its clients should do this now, record the tape anew:\n  {outcome.command}"
-    return "\n".join([f"wiretape: {_headline(outcome)}", *sections, advice])
+    return "\n".join([f"wiretape: {_headline(outcome)}", *sections, *_advice(outcome)])
+
+
+def _advice(outcome: Outcome) -> Iterator[str]:
+    if next(_of(outcome.entries, "refused"), None) is not None:
+        yield 'For more connections than the tape has, mark the test with reconnect="last" or "cycle".'
+    if outcome.command:
+        yield f"If its clients should do this now, record the tape anew:\n  {outcome.command}"
+    else:
+        yield "With faults nothing is recorded: if its clients should do this now, record the tape with another test."
 
 
 def _headline(outcome: Outcome) -> str:

@@ -49,7 +49,8 @@ def _replay(item: pytest.Item, tape: TapeFile, marked: Marked) -> Replay:
             words = session.last_words(item.config)
             raise PluginError(f"{exc}; what it said last: {words or 'nothing'}") from exc
         raise PluginError(f"{tape.shown}: {exc}") from exc
-    return Replay(run, tape.shown, _command(item, RecordMode.ALL), strict=marked.strict)
+    command = "" if marked.settings.get("faults") else _command(item, RecordMode.ALL)
+    return Replay(run, tape.shown, command, strict=marked.strict)
 
 
 def _record(request: pytest.FixtureRequest, tape: TapeFile) -> Recording:

@@ -330,6 +330,7 @@ def advice(test: str) -> list[str]:
                 "wiretape: one connection more to hotbit than tapes/prices.tape has",
                 "not in the tape:",
                 "  hotbit connection 3: no session is left",
+                'For more connections than the tape has, mark the test with reconnect="last" or "cycle".',
             ],
             id="one-connection-more",
         ),
