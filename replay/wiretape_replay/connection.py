@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from websockets.frames import Close as CloseStatus
 from websockets.frames import CloseCode, Frame
@@ -21,7 +22,6 @@ from wiretape_replay.fault_gate import FaultGate
 from wiretape_replay.fault_selection import ArmedFault
 from wiretape_replay.frames import close_frame, frame
 from wiretape_replay.handshakes import Handshakes
-from wiretape_replay.live_upstream import LiveUpstream
 from wiretape_replay.opening import Opening
 from wiretape_replay.outbox import SLICE_BYTES, Outbox
 from wiretape_replay.script import Script
@@ -31,6 +31,9 @@ from wiretape_replay.stand import Stand
 from wiretape_replay.stepping import Step
 from wiretape_replay.transcripts import Transcript
 from wiretape_store.records import End, EndKind, Headers, Session
+
+if TYPE_CHECKING:
+    from wiretape_replay.live_upstream import LiveUpstream
 
 _LOGGER = logging.getLogger(__name__)
 _GOING_AWAY = 1001  # RFC 6455 section 7.4.1
@@ -290,6 +293,8 @@ class Connection(asyncio.Protocol):
         assert self._session is not None
         replayed, replay = self._stand.replayed, self._session
         if self._settings.on_miss.reaches_upstream:
+            from wiretape_replay.live_upstream import LiveUpstream  # a client takes a while to import
+
             self._live = LiveUpstream(
                 self._stand.live_url,
                 replayed.protocol,
