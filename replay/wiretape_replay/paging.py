@@ -28,7 +28,10 @@ Redact = Callable[[bytes, Opcode], bytes]
 """Makes a client's payload comparable: tokens in place of what is secret."""
 
 WINDOW_SEQS = 8192
-"""So many messages are looked through at a time, in 50 ms at most: the first ones at once, the rest in a thread."""
+"""
+So many messages are looked through at a time: the first ones at once, the rest in a thread. It takes 10 ms
+where they are pushes, and some 150 where each second one is a call.
+"""
 
 
 @runtime_checkable

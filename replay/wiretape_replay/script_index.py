@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from wiretape_protocols import Opcode, Protocol, Relaxed, Request, Role
 from wiretape_replay.numbering import Numbering
@@ -129,7 +129,8 @@ class Indexer:
         self._protocol = protocol
         self._conversation = protocol.conversation(correlate=False)
         self._client_seqs = array("q")
-        self._relaxed: dict[tuple[Relaxed, ...], tuple[Relaxed, ...]] = {}
+        self._relaxed: dict[str, tuple[Relaxed, ...]] = {}
+        """By the first of them."""
 
     def add_request(self, message: Message, upstream_before: int) -> None:
         """Take the client's next message."""
@@ -173,8 +174,19 @@ class Indexer:
             return request
         if len(self._relaxed) == _MOST_SHARED:
             self._relaxed.clear()
-        relaxed = self._relaxed.setdefault(request.relaxed, request.relaxed)
-        return request if relaxed is request.relaxed else replace(request, relaxed=relaxed)
+        relaxed = self._relaxed.setdefault(request.relaxed[0].key, request.relaxed)
+        if relaxed is request.relaxed or relaxed != request.relaxed:
+            return request
+        return Request(
+            request.role,
+            request.method,
+            request.key,
+            request.id_text,
+            request.effects,
+            request.opens,
+            request.closes,
+            relaxed,
+        )
 
 
 def _append(numbers: Numbers, what: str, number: int) -> None:
