@@ -25,6 +25,7 @@ class CountingConversation(TinyConversation):
     """Its meaning depends on how many client messages went before, and it counts them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.heard: list[bytes] = []
 
     def client(self, payload: bytes, opcode: Opcode, seq: int) -> Request:
