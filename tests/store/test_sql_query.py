@@ -278,9 +278,14 @@ def test_ctrl_c_ends_a_query_that_finds_nothing(tmp_path: Path) -> None:
     a_store(tmp_path / "t.db", [PUSH])
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n where i < 0"
 
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        ask(tmp_path / "t.db", endless)
+    # A shell has the jobs in its background ignore this signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            ask(tmp_path / "t.db", endless)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_text_that_is_none_comes_as_bytes(tmp_path: Path) -> None:
